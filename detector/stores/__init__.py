@@ -1,0 +1,67 @@
+"""Where state survives: `Store`, with a memory and a Redis twin held to one contract suite.
+
+Within its partitions a worker is the only writer. A stage keeps its hot state in process; the
+store holds it durably, one *commit* at a time, atomically: changed rows, the offset of the next
+record to read, and the outbox of what is to be published, guarded by a fencing token.
+
+    claim ──► rows ──► … process … ──► commit ──► publish the outbox ──► published
+      └ a new owner's claim voids the old owner's token: its commits raise Fenced
+
+A crash before the commit replays from the old offset over the old rows; between the commit and
+`published` the next owner gets the same outbox again, under the same epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """Something to publish: `topic` is a role (observations, candidates, findings, verdicts), not a name."""
+
+    topic: str
+    partition: int | None
+    key: str
+    value: bytes | None  # None: a tombstone
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """One atomic step of one (stage, partition). A row of None is deleted."""
+
+    offset: int
+    rows: dict[str, bytes | None]
+    outbox: list[Message]
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new owner starts from. `offset` is None where nothing was ever committed."""
+
+    token: int
+    epoch: int
+    offset: int | None
+    outbox: list[Message]
+
+
+class Store(Protocol):
+    """Every method raises `Unavailable` when the store does not answer, and loses nothing by it."""
+
+    async def claim(self, stage: str, partition: int) -> Claim:
+        """Take ownership: every token given out before for this (stage, partition) is void."""
+
+    async def rows(self, stage: str, partition: int, keys: Sequence[str] | None = None) -> dict[str, bytes]:
+        """Return the rows of these keys that exist (all rows when `keys` is None), in one round trip."""
+
+    async def commit(self, stage: str, partition: int, token: int, commit: Commit) -> int:
+        """Apply the commit atomically and return its epoch; raise Fenced when the token is void."""
+
+    async def published(self, stage: str, partition: int, token: int, epoch: int) -> None:
+        """Drop the outbox of this epoch; raise Fenced when the token is void."""
+
+    async def ping(self) -> None:
+        """Return when the store answers and can be written."""
+
+    async def close(self) -> None:
+        """Release connections."""
