@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from detector.errors import DecodeError
-from detector.event import F32, I32, I64, I8, U64
+from detector.event import F32, I8, I32, I64, U64
 
 
 class LinkKind(IntEnum):
@@ -127,7 +127,8 @@ class Pairs:
 class Judged:
     """J accounts judged in this step whose alert state or score changed (`strengths` [J, signals], NaN unavailable).
 
-    `because` holds for each row the sentences of its strongest readings: (signal, strength, weight, value, baseline, text).
+    `because` holds for each row the sentences of its strongest readings:
+    (signal, strength, weight, value, baseline, text).
     """
 
     account: I32
