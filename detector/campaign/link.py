@@ -26,7 +26,15 @@ CONTENT: Final = frozenset(
 """Kinds that say what is asked."""
 
 IDENTITY: Final = frozenset(
-    {LinkKind.PAYMENT, LinkKind.CARD, LinkKind.EMAIL, LinkKind.ADDRESS, LinkKind.PREFIX, LinkKind.CLIENT, LinkKind.BLOCK}
+    {
+        LinkKind.PAYMENT,
+        LinkKind.CARD,
+        LinkKind.EMAIL,
+        LinkKind.ADDRESS,
+        LinkKind.PREFIX,
+        LinkKind.CLIENT,
+        LinkKind.BLOCK,
+    }
 )
 """Kinds that say who asks, or from where."""
 
@@ -78,9 +86,7 @@ def shape_of(batch: EventBatch) -> U64:
     codes = (batch.operation, batch.response_format, batch.thinking, batch.logprobs, batch.stream)
     chosen = sum((~np.isnan(column)).astype(np.int8) for column in numbers)
     chosen = chosen + (batch.response_format > 0) + (batch.thinking > 0) + (batch.logprobs > 0)
-    combined = _combine(
-        [*map(_number, numbers), *map(_code, codes), _number(batch.tool_count), batch.reasoning_effort]
-    )
+    combined = _combine([*map(_number, numbers), *map(_code, codes), _number(batch.tool_count), batch.reasoning_effort])
     return np.where(chosen >= 2, combined | np.uint64(1), np.uint64(0))
 
 

@@ -44,6 +44,7 @@ class LinkKind(IntEnum):
 CAPABILITIES: Final = ("coding", "agentic", "reasoning", "vision", "writing", "math", "data", "other")
 """Cumulative request counts are kept per account for these; an unlisted label counts as `other`."""
 
+
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
     """What stage 1 knows of the A accounts of a step, at the end of the step.

@@ -73,16 +73,16 @@ class HashIndex:
 class Table:
     """Named columns of equal length with a key per row.
 
-    `columns` maps a name to (dtype, width); width 0 is a scalar column. New rows are zeros.
+    `columns` maps a name to its dtype, or to (dtype, width) for a column of vectors. New rows are zeros.
     """
 
-    def __init__(self, **columns: tuple[str, int]) -> None:
+    def __init__(self, **columns: str | tuple[str, int]) -> None:
         """Make an empty table."""
-        self._spec = columns
+        self._spec = {name: (spec, 0) if isinstance(spec, str) else spec for name, spec in columns.items()}
         self.size = 0
         self._index = HashIndex()
         self._keys = np.zeros(_FIRST_CAPACITY, np.uint64)
-        self._data = {name: self._new(name, _FIRST_CAPACITY) for name in columns}
+        self._data = {name: self._new(name, _FIRST_CAPACITY) for name in self._spec}
 
     def _new(self, name: str, capacity: int) -> npt.NDArray[Any]:
         dtype, width = self._spec[name]
@@ -103,7 +103,13 @@ class Table:
     @property
     def bytes_used(self) -> int:
         """Memory of the live rows."""
-        return self.size * (8 + sum(column.itemsize * max(1, width) for column, (_, width) in zip(self._data.values(), self._spec.values(), strict=True)))
+        return self.size * (
+            8
+            + sum(
+                column.itemsize * max(1, width)
+                for column, (_, width) in zip(self._data.values(), self._spec.values(), strict=True)
+            )
+        )
 
     def lookup(self, keys: U64) -> I64:
         """Return the row of each key, -1 where it is not known."""
