@@ -23,7 +23,7 @@ is NaN where it cannot be known. Which harmless group each one is there for:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import sparse
@@ -79,31 +79,22 @@ def components(link: I64, account: I64, kind: U8, weight_from: int = 2, overlap:
     """
     links, accounts = len(kind), int(account.max(initial=-1)) + 1
     identity = np.isin(kind, [int(k) for k in IDENTITY])
-    matrix = sparse.csr_matrix((np.ones(len(link), np.int32), (link, account)), (links, accounts))
-    holding = sparse.diags((~identity).astype(np.int32)) @ matrix
-    shared = (holding @ holding.T).tocoo()
-    size = np.asarray(matrix.sum(axis=1)).ravel()
+    ones = np.ones(len(link), np.int32)
+    matrix: Any = sparse.csr_array((ones, (link, account)), (links, accounts))
+    content: Any = sparse.csr_array((ones * ~identity[link], (link, account)), (links, accounts))
+    shared: Any = (content @ content.T).tocoo()
+    size = np.bincount(link, minlength=links)
     smaller = np.minimum(size[shared.row], size[shared.col])
     joined = (shared.data >= weight_from) & (shared.data >= overlap * smaller) & (shared.row < shared.col)
-    graph = sparse.csr_matrix(
-        (np.ones(int(joined.sum()), np.int8), (shared.row[joined], shared.col[joined])), (links, links)
-    )
-    _, label = csgraph.connected_components(graph, directed=False)
-    label = label.astype(np.int64)
+    graph = sparse.csr_array((np.ones(int(joined.sum())), (shared.row[joined], shared.col[joined])), (links, links))
+    label = np.asarray(csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
     # an identity link goes to the component in which most of its accounts have content
-    members = (
-        sparse.csr_matrix(
-            (np.ones(links, np.int32), (label, np.arange(links))), (int(label.max(initial=-1)) + 1, links)
-        )
-        @ holding
-    )
-    members.data[:] = 1
-    votes = (matrix[identity] @ members.T).tocsr() if identity.any() else None
-    if votes is not None and votes.nnz:
-        for position, row in enumerate(np.flatnonzero(identity)):
-            begin, end = votes.indptr[position], votes.indptr[position + 1]
-            if begin == end:
-                continue
+    member: Any = sparse.csr_array((ones * ~identity[link], (account, label[link])))
+    member.data = np.minimum(member.data, 1)
+    votes: Any = (matrix @ member).tocsr()
+    for row in np.flatnonzero(identity).tolist():
+        begin, end = votes.indptr[row], votes.indptr[row + 1]
+        if begin < end:
             best = begin + int(np.lexsort((votes.indices[begin:end], -votes.data[begin:end]))[0])
             if votes.data[best] >= max(weight_from, overlap * size[row]):
                 label[row] = votes.indices[best]

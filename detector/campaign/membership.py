@@ -68,4 +68,4 @@ def belongs(
     share = most / np.maximum(requests, 1)
     committed = (share >= share_of_established) & (most >= 2)
     trusted = (age == 2) | ((age == 0) & newborn)
-    return (evidence >= CONVINCING) & (~trusted | committed)
+    return np.asarray((evidence >= CONVINCING) & (~trusted | committed), np.bool_)

@@ -262,7 +262,7 @@ class CampaignPartition:
         recent = newborn(
             self.links["born_ms"][link], self.start_ms + DAY_MS, step_ms, int(self.settings.newborn_days * DAY_MS)
         )
-        return (self.links["owner"][link] == 0) & ((self.links["surprise"][link] > 8.0) | recent)
+        return np.asarray((self.links["owner"][link] == 0) & ((self.links["surprise"][link] > 8.0) | recent), np.bool_)
 
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
         """Read one group; return the number of the campaign it founded or extended, 0 if neither."""

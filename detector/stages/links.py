@@ -267,7 +267,7 @@ class LinkPartition:
         for name in ("count", "items", "output_tokens"):
             self.edges[name][later] += columns[name][known]
         self.edges["last_ms"][later] = np.maximum(self.edges["last_ms"][later], columns["last_ms"][known])
-        return np.unique(row[known]), later
+        return np.unique(row[known]).astype(np.int64), later
 
     def _promote(
         self, value: U64, account: U64, columns: dict[str, npt.NDArray[np.generic]], missing: I64
