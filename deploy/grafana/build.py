@@ -64,10 +64,15 @@ def stat(title: str, expression: str, unit: str = "short", *steps: tuple[float, 
 ROWS: Final = ()
 
 
-def names_in(expression: str) -> list[str]:
-    """Return the metric names in a PromQL expression, without those of functions, labels and recorded rules."""
-    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring)\s*\([^)]*\)', " ", expression)
-    return [name for name in re.findall(r"(?<![\w:])[a-z_][a-z0-9_]*(?![\w:(])", bare) if "_" in name]
+KEYWORDS: Final = frozenset({"and", "or", "unless", "bool", "offset"})
+
+
+def metric_names(expression: str) -> set[str]:
+    """Return the names of the series that a PromQL expression reads (not of functions, labels and durations)."""
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]', " ", expression)
+    bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", bare)
+    words = re.findall(r"(?<![\w:.])[a-zA-Z_][\w:]*(?![\w:])(?!\s*\()", bare)
+    return set(words) - KEYWORDS
 
 
 def meaning(queries: tuple[tuple[str, str], ...]) -> str:
