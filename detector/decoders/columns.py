@@ -46,7 +46,12 @@ from detector.event import (
 
 MAX_NAME_BYTES: Final = 256  # of `model` and `capability`, which are kept as strings
 _REQUIRED: Final = ("id", "account_id", "model")
-_KEPT_TEXTS: Final = (("id", 0), ("account_id", MAX_ACCOUNT_ID_BYTES), ("model", MAX_NAME_BYTES), ("capability", MAX_NAME_BYTES))
+_KEPT_TEXTS: Final = (
+    ("id", 0),
+    ("account_id", MAX_ACCOUNT_ID_BYTES),
+    ("model", MAX_NAME_BYTES),
+    ("capability", MAX_NAME_BYTES),
+)
 _NUMBER_ROWS: Final = {number.name: row for row, number in enumerate(NUMBERS)}
 _MOST: Final = np.array([[number.most] for number in NUMBERS])
 _WHOLE: Final = np.array([[number.whole] for number in NUMBERS])
@@ -396,6 +401,4 @@ def _inline(column: Column) -> list[tuple[int, AccountRecord]]:
 
 def _records(column: Column, account_ids: Column) -> tuple[tuple[int, AccountRecord], ...]:
     """Return the inline account records; each is about the event's own account, whatever it says."""
-    return tuple(
-        (row, msgspec.structs.replace(record, account_id=account_ids[row])) for row, record in _inline(column)
-    )
+    return tuple((row, msgspec.structs.replace(record, account_id=account_ids[row])) for row, record in _inline(column))
