@@ -24,6 +24,7 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int8]
+U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -126,7 +127,7 @@ class Sketches:
     fragments: U64
     skeleton: U64
     words: I32
-    labels: npt.NDArray[np.uint8]
+    labels: U8
 
 
 FRAGMENTS: Final = 4

@@ -31,3 +31,13 @@ class Stage(Protocol):
 
     def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
         """Return the rows changed since the last drain (None: deleted) and what to publish, and forget both."""
+
+
+class Journalled(Protocol):
+    """State that can be written whole and read back, in named parts."""
+
+    def dump(self) -> dict[str, bytes]:
+        """Return everything, as bytes; equal states give equal bytes."""
+
+    def load(self, parts: dict[str, bytes]) -> None:
+        """Become the dumped state."""

@@ -1,0 +1,175 @@
+"""Columns over rows that are found by a 64-bit key: the store behind links, edges and accounts.
+
+`HashIndex` is open addressing with linear probing, a whole array of keys at a time: a lookup is
+a few gathers, however many keys there are. Rows are only ever appended; what expires is removed
+by `Table.compact`, which renumbers the rows that stay in their order. Row numbers therefore
+depend on the order of insertion alone, and a table restored from its bytes is the same table.
+
+Keys must be well mixed (their low bits choose the slot) and not 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from detector.event import I64, Mask, U64
+
+_FIRST_CAPACITY: Final = 1024
+
+
+class HashIndex:
+    """Keys -> row numbers. At most half of the slots are used."""
+
+    def __init__(self, capacity: int = _FIRST_CAPACITY) -> None:
+        """Make room for `capacity` keys before the first growth."""
+        self._size = 0
+        self._allocate(2 * capacity)
+
+    def _allocate(self, slots: int) -> None:
+        slots = 1 << max(4, (slots - 1).bit_length())
+        self._mask = np.uint64(slots - 1)
+        self._keys = np.zeros(slots, np.uint64)
+        self._rows = np.zeros(slots, np.int32)
+
+    def lookup(self, keys: U64) -> I64:
+        """Return the row of each key, -1 where it is not known."""
+        result = np.full(len(keys), -1, np.int64)
+        active = np.arange(len(keys))
+        slots = keys & self._mask
+        while active.size:
+            found = self._keys[slots]
+            hit = found == keys[active]
+            result[active[hit]] = self._rows[slots[hit]]
+            again = ~hit & (found != 0)
+            active = active[again]
+            slots = (slots[again] + np.uint64(1)) & self._mask
+        return result
+
+    def insert(self, keys: U64, rows: npt.NDArray[Any]) -> None:
+        """Add keys that are distinct and not known yet."""
+        if 2 * (self._size + len(keys)) > len(self._keys):
+            used = self._keys != 0
+            old_keys, old_rows = self._keys[used], self._rows[used]
+            self._allocate(4 * (self._size + len(keys)))
+            self._place(old_keys, old_rows)
+        self._place(keys, rows)
+        self._size += len(keys)
+
+    def _place(self, keys: U64, rows: npt.NDArray[Any]) -> None:
+        slots = keys & self._mask
+        while keys.size:
+            free = self._keys[slots] == 0
+            self._keys[slots[free]] = keys[free]  # of several keys for one slot the last stays ...
+            won = free & (self._keys[slots] == keys)
+            self._rows[slots[won]] = rows[won]
+            keys, rows = keys[~won], rows[~won]  # ... and the others probe on
+            slots = (slots[~won] + np.uint64(1)) & self._mask
+
+
+class Table:
+    """Named columns of equal length with a key per row.
+
+    `columns` maps a name to its dtype, or to (dtype, width) for a column of vectors. New rows are zeros.
+    """
+
+    def __init__(self, **columns: str | tuple[str, int]) -> None:
+        """Make an empty table."""
+        self._spec = {name: (spec, 0) if isinstance(spec, str) else spec for name, spec in columns.items()}
+        self.size = 0
+        self._index = HashIndex()
+        self._keys = np.zeros(_FIRST_CAPACITY, np.uint64)
+        self._data = {name: self._new(name, _FIRST_CAPACITY) for name in self._spec}
+
+    def _new(self, name: str, capacity: int) -> npt.NDArray[Any]:
+        dtype, width = self._spec[name]
+        return np.zeros((capacity, width) if width else capacity, dtype)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """Return the live rows of a column, as a view that may be written."""
+        return self._data[name][: self.size]
+
+    @property
+    def keys(self) -> U64:
+        """The key of each row."""
+        return self._keys[: self.size]
+
+    @property
+    def bytes_used(self) -> int:
+        """Memory of the live rows."""
+        return self.size * (
+            8
+            + sum(
+                column.itemsize * max(1, width)
+                for column, (_, width) in zip(self._data.values(), self._spec.values(), strict=True)
+            )
+        )
+
+    def lookup(self, keys: U64) -> I64:
+        """Return the row of each key, -1 where it is not known."""
+        return self._index.lookup(keys)
+
+    def rows_of(self, keys: U64) -> tuple[I64, I64]:
+        """Return the row of each key, adding those not known yet in ascending order of key, and the rows that are new."""
+        rows = self._index.lookup(keys)
+        missing = np.unique(keys[rows < 0])
+        start = self.size
+        if missing.size:
+            self._grow(start + len(missing))
+            self._keys[start : start + len(missing)] = missing
+            self.size = start + len(missing)
+            self._index.insert(missing, np.arange(start, self.size))
+            rows = self._index.lookup(keys)
+        return rows, np.arange(start, self.size)
+
+    def _grow(self, needed: int) -> None:
+        capacity = len(self._keys)
+        if needed <= capacity:
+            return
+        capacity = max(needed, 2 * capacity)
+        for name, column in self._data.items():
+            grown = self._new(name, capacity)
+            grown[: self.size] = column[: self.size]
+            self._data[name] = grown
+        keys = np.zeros(capacity, np.uint64)
+        keys[: self.size] = self._keys[: self.size]
+        self._keys = keys
+
+    def compact(self, keep: Mask) -> I64:
+        """Drop the rows where `keep` is False; return old row -> new row, -1 for the dropped."""
+        renumbered = np.where(keep, np.cumsum(keep) - 1, -1)
+        kept = np.flatnonzero(keep)
+        self._restore(self._keys[kept], {name: column[kept] for name, column in self._data.items()})
+        return renumbered
+
+    def _restore(self, keys: U64, data: dict[str, npt.NDArray[Any]]) -> None:
+        size = len(keys)
+        capacity = max(_FIRST_CAPACITY, size)
+        self.size = size
+        self._keys = np.zeros(capacity, np.uint64)
+        self._keys[:size] = keys
+        for name, column in data.items():
+            self._data[name] = self._new(name, capacity)
+            self._data[name][:size] = column
+        self._index = HashIndex(capacity)
+        self._index.insert(self._keys[:size], np.arange(size))
+
+    def dump(self) -> bytes:
+        """Return the whole table as bytes."""
+        return msgspec.msgpack.encode((self.keys.tobytes(), {name: self[name].tobytes() for name in self._spec}))
+
+    def load(self, data: bytes) -> None:
+        """Replace the table by a dumped one of the same columns."""
+        keys, columns = msgspec.msgpack.decode(data, type=tuple[bytes, dict[str, bytes]])
+        size = len(keys) // 8
+        restored = {}
+        for name, (dtype, width) in self._spec.items():
+            flat = np.frombuffer(columns[name], dtype)
+            restored[name] = flat.reshape(size, width) if width else flat
+        self._restore(np.frombuffer(keys, np.uint64), restored)
