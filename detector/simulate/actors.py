@@ -175,6 +175,9 @@ def sessions(rng: np.random.Generator, who: Table, when: I64) -> Table:
     rows["session"] = session[of]
     rows["key"] = np.where(who["key"] > 0, who["key"], session)[of]
     rows["turn"] = turn
+    alive = rows["time_ms"] < who["end_ms"][of]
+    if not alive.all():
+        rows, of, turn, total = rows[alive], of[alive], turn[alive], int(alive.sum())
     actor = who[of]
     rows["turns"] = np.where(actor["conversation"], turn + 1, 1)
     rows["shape"] = actor["shape"] + (mixed(session) % who["shapes"].astype(np.uint64)).astype(np.int64)[of]
