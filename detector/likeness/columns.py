@@ -1,0 +1,211 @@
+"""From masked words to the columns of `Sketches`.
+
+             template ─ all masked words, in order
+    head ┌───────────┐                                     ┌──────────┐ tail
+    you are a grader . read the answer SLOT and then say … think step by step
+         └─┴─┴─┴─┴─┴─► shingles of SHINGLE words ─► the smallest under each of four keyed orders: fragments
+
+A head is the first HEAD_WORDS masked words, or only the first sentence where that is shorter; a tail mirrors it.
+Both end at a sentence because what follows (precedes) a scaffold's sentence is somebody's question.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import xxhash
+
+from detector.event import FRAGMENTS, I8, I64, U64, Mask
+from detector.likeness.lexicon import CLASS_NAMES, classify
+from detector.likeness.words import SLOT, MaskedWords
+
+if TYPE_CHECKING:
+    from detector.likeness.words import U8
+
+HEAD_WORDS: Final = 8
+HEAD_SENTENCE_WORDS: Final = 3  # a shorter first sentence ("Q:") is taken together with what follows
+TAIL_WORDS: Final = 6
+TAIL_SENTENCE_WORDS: Final = 2
+END_FREE_WORDS: Final = 3  # so many words must be outside a head or tail for it to be one
+SHINGLE: Final = 5
+SHINGLE_PLAIN_WORDS: Final = 3
+SKELETON_STEPS: Final = 8
+SKELETON_MIN_STEPS: Final = 3
+SKELETON_MIN_WORDS: Final = 8
+INDENT: Final = 4
+
+_ODD: Final = np.uint64(1)
+_MAX: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_MIX: Final = np.uint64(0xD6E8FEB86659FD93)
+_BASE: Final = 0x9E6C63D0876A9A47
+
+
+def _powers(n: int) -> U64:
+    value = np.full(n, _BASE, np.uint64)
+    value[0] = 1
+    return np.multiply.accumulate(value)
+
+
+_POWERS: Final = _powers(1 << 14)
+
+
+def key_words(key: int, name: str, n: int) -> U64:
+    """Return n 64-bit words that only who knows the key can compute, different for every name."""
+    seed = key & 0xFFFF_FFFF_FFFF_FFFF
+    values = [xxhash.xxh3_64_intdigest(f"{name}{i}".encode(), seed) for i in range(n)]
+    return np.array(values, np.uint64)
+
+
+def finish(value: U64, key: int, name: str) -> U64:
+    """Return the keyed form of unkeyed 64-bit values; 0 (unknown) stays 0 and nothing else becomes it."""
+    first, second = key_words(key, name, 2)
+    mixed = value ^ first
+    mixed *= _MIX
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= second | _ODD
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _MIX
+    mixed ^= mixed >> np.uint64(32)
+    mixed[mixed == 0] = 1
+    mixed[value == 0] = 0
+    return mixed
+
+
+def template(words: MaskedWords) -> U64:
+    """Return [n] the value of the whole masked sequence; 0 for a row without words."""
+    count = np.diff(words.first)
+    rank = np.arange(len(words.code)) - np.repeat(words.first[:-1], count)
+    value = np.zeros(len(count), np.uint64)
+    full = count > 0
+    if full.any():
+        value[full] = np.add.reduceat(words.code * _POWERS[rank], words.first[:-1][full])
+        value[full] |= _ODD  # never 0
+    return value
+
+
+def head(words: MaskedWords) -> U64:
+    """Return [n] the value of the first masked words; 0 where they would be most of the prompt."""
+    first, count = words.first[:-1], np.diff(words.first)
+    at = first[:, None] + np.arange(1, HEAD_WORDS + 1)
+    opens = _look_up(words.opens, at, words.first[1:])
+    opens[:, : HEAD_SENTENCE_WORDS - 1] = False
+    length = np.where(opens.any(axis=1), opens.argmax(axis=1) + 1, HEAD_WORDS)
+    return _sequence(words.code, first, length, count)
+
+
+def tail(words: MaskedWords) -> U64:
+    """Return [n] the value of the last masked words; 0 where they would be most of the prompt."""
+    end, count = words.first[1:], np.diff(words.first)
+    at = end[:, None] - np.arange(1, TAIL_WORDS + 1)
+    opens = (
+        np.where(at >= words.first[:-1, None], words.opens.take(at, mode="clip"), False)
+        if len(words.code)
+        else (np.zeros(at.shape, np.bool_))
+    )
+    opens[:, : TAIL_SENTENCE_WORDS - 1] = False
+    length = np.where(opens.any(axis=1), opens.argmax(axis=1) + 1, TAIL_WORDS)
+    return _sequence(words.code, end - length, length, count)
+
+
+def _look_up(opens: Mask, at: I64, end: I64) -> Mask:
+    if not len(opens):
+        return np.zeros(at.shape, np.bool_)
+    return opens.take(at, mode="clip") & (at < end[:, None])
+
+
+def _sequence(code: U64, first: I64, length: I64, count: I64) -> U64:
+    """Return the value of `length` words from `first` on; 0 unless enough words are plain and enough stay outside."""
+    value = np.zeros(len(first), np.uint64)
+    if not len(code):
+        return value
+    offset = np.arange(HEAD_WORDS)
+    inside = offset < length[:, None]
+    taken = code.take(first[:, None] + offset, mode="clip")
+    plain = (inside & (taken != SLOT)).sum(axis=1)
+    value = np.where(inside, taken * _POWERS[offset], np.uint64(0)).sum(axis=1, dtype=np.uint64) | _ODD
+    value[(count < length + END_FREE_WORDS) | (plain < np.minimum(length, 3))] = 0
+    return value
+
+
+def fragments(words: MaskedWords, key: int) -> U64:
+    """Return [n, FRAGMENTS] the smallest shingle of each row under each of FRAGMENTS keyed orders; 0: none."""
+    count = np.diff(words.first)
+    smallest = np.zeros((len(count), FRAGMENTS), np.uint64)
+    full = np.flatnonzero(count > 0)
+    total = len(words.code) - SHINGLE + 1
+    if not len(full) or total < 1:
+        return smallest
+    shingle = words.code[:total].copy()
+    plain = (words.code != SLOT).view(np.int8)
+    plain_words = plain[:total].copy()
+    for i in range(1, SHINGLE):
+        shingle += words.code[i : total + i] * _POWERS[i]
+        plain_words += plain[i : total + i]
+    shingle ^= shingle >> np.uint64(32)
+    shingle *= _MIX
+    shingle ^= shingle >> np.uint64(29)
+    rank_left = np.repeat(words.first[1:], count)[:total] - np.arange(total)
+    void = (rank_left < SHINGLE) | (plain_words < SHINGLE_PLAIN_WORDS)
+    # Rows at the very end may start behind the last shingle: they have none.
+    full = full[words.first[full] < total]
+    for column, order in enumerate(key_words(key, "order", FRAGMENTS)):
+        ordered = shingle * (order | _ODD)
+        ordered[void] = _MAX
+        if len(full):
+            smallest[full, column] = np.minimum.reduceat(ordered, words.first[full])
+    smallest[smallest == _MAX] = 0
+    return smallest
+
+
+def skeleton(words: MaskedWords) -> U64:
+    """Return [n] the value of the structure; 0 where there is too little of it to say anything."""
+    n = len(words.words)
+    count = np.diff(words.first)
+    value = np.zeros(n, np.uint64)
+    classes = classify(words.code)
+    at = np.flatnonzero(classes)
+    row = np.repeat(np.arange(n), count)[at]
+    far = np.int64(1) << 40
+    seen = np.full((n, len(CLASS_NAMES)), far)
+    # Written backwards: the first occurrence is written last and stays.
+    seen[row[::-1], classes[at][::-1] - 1] = at[::-1]
+    order = np.argsort(seen, axis=1, kind="stable")[:, :SKELETON_STEPS]
+    steps = np.take_along_axis(seen, order, axis=1) < far
+    value = np.where(
+        steps, (order.astype(np.uint64) + np.uint64(1)) * _POWERS[1 : SKELETON_STEPS + 1], np.uint64(0)
+    ).sum(axis=1, dtype=np.uint64)
+    kinds = line_kinds(words, n)
+    length_class = np.searchsorted((32, 128, 512), words.words, "right").astype(np.uint64)
+    value += kinds * _POWERS[20] + length_class * _POWERS[21]
+    value |= _ODD
+    value[(steps.sum(axis=1) < SKELETON_MIN_STEPS) | (words.words < SKELETON_MIN_WORDS)] = 0
+    return value
+
+
+def line_kinds(words: MaskedWords, n: int) -> U64:
+    """Return [n] a bit set: which kinds of line the prompt has (heading, item, quote or table, markup, indented, several)."""
+    at = words.line_first.copy()
+    for _ in range(INDENT):
+        at += words.low[at] == ord(" ")
+    kind = _LINE_KIND[words.low[at]]
+    kind[at - words.line_first == INDENT] = _INDENTED
+    kinds = np.zeros(n, np.uint64)
+    bits = np.uint64(1) << kind
+    starts = np.flatnonzero(np.diff(words.line_row, prepend=-1))
+    kinds[words.line_row[starts]] = np.bitwise_or.reduceat(bits, starts)
+    kinds &= ~np.uint64(1)
+    return kinds
+
+
+_INDENTED: Final = 6
+
+
+def _line_kind_table() -> U64:
+    table = np.zeros(256, np.uint64)
+    for kind, chars in enumerate((b"#", b"-*+0123456789", b"|>", b"<", b"{[}]"), 1):
+        table[list(chars)] = kind
+    return table
+
+
+_LINE_KIND: Final = _line_kind_table()

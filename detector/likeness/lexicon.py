@@ -1,0 +1,81 @@
+"""Words that say what is asked for, in classes: what stays when the content words of a prompt are replaced.
+
+A synonym is in the class of its sibling, so "write a function that computes" and "create a method which calculates"
+read the same. Classes of ordinary function words are left out: they say nothing about the request.
+The look-up is a table of TABLE_SIZE entries addressed by the top bits of the word's code, built without collisions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from detector.event import I8, U64
+from detector.likeness.words import codes
+
+CLASSES: Final[dict[str, str]] = {
+    "make": "write create generate compose produce develop implement build design make craft construct draft prepare "
+    "formulate invent devise",
+    "explain": "explain describe elaborate clarify illustrate discuss outline explanation description",
+    "list": "list enumerate name mention listing",
+    "compare": "compare contrast differentiate distinguish difference differences comparison",
+    "solve": "solve calculate compute determine find evaluate derive calculates finds computes determines calculation",
+    "rewrite": "rewrite rephrase paraphrase edit refactor improve optimize optimise modify change convert transform "
+    "polish restructure reformat update adapt",
+    "translate": "translate translation translated",
+    "summarise": "summarize summarise summary condense shorten tldr summarization",
+    "fix": "fix debug correct repair error errors bug bugs mistake mistakes issue",
+    "classify": "classify categorize categorise label sort identify detect classification category categories",
+    "give": "give provide show suggest return output print reply respond answer answers response responses returns",
+    "code": "function program script method code snippet algorithm class query functions programs coding programming "
+    "implementation",
+    "language": "python java javascript typescript rust golang ruby php kotlin swift sql html css bash shell react node "
+    "django flask",
+    "judge": "grade score rate judge assess rank rating scores grading ranking rubric criteria criterion evaluation "
+    "evaluates preferred better leaderboard",
+    "reason": "reasoning reason think thinking thought thoughts rationale chain logic step steps trace",
+    "example": "example examples sample samples instance instances",
+    "diverse": "diverse different unique varied various diversity distinct",
+    "task": "task tasks instruction instructions prompt prompts question questions problem problems exercise",
+    "must": "must should never always ensure only avoid not don't exactly required requirements guidelines rules strictly",
+    "role": "act role assistant expert imagine pretend you're persona",
+    "tool": "tool tools api apis call calls agent action actions observation function_call execute command",
+    "format": "json table csv xml yaml markdown bullet bullets list format formatted template schema",
+    "length": "words sentences paragraph paragraphs sentence word lines short brief concise long detailed characters",
+    "text": "passage paragraph article text document context review story essay poem email letter blog post",
+    "why": "why how what whether",
+    "given": "given following below above input based using uses use",
+}
+CLASS_NAMES: Final = tuple(CLASSES)
+TABLE_BITS: Final = 14
+
+
+def _table() -> tuple[U64, I8, np.uint64]:
+    """Return codes and classes by address, and the multiplier under which no two words share an address."""
+    owner: dict[str, int] = {}
+    for index, words in enumerate(CLASSES.values(), 1):
+        for word in words.split():
+            owner.setdefault(word, index)
+    code = codes(tuple(owner))
+    salt = 1
+    while True:
+        address = (code * np.uint64(salt)) >> np.uint64(64 - TABLE_BITS)
+        if len(np.unique(address)) == len(code):
+            break
+        salt += 2
+    by_code = np.zeros(1 << TABLE_BITS, np.uint64)
+    by_class = np.zeros(1 << TABLE_BITS, np.int8)
+    by_code[address] = code
+    by_class[address] = tuple(owner.values())
+    return by_code, by_class, np.uint64(salt)
+
+
+_BY_CODE, _BY_CLASS, _SALT = _table()
+
+
+def classify(code: U64) -> I8:
+    """Return the class of each word: an index into CLASS_NAMES plus one, 0 for any other word."""
+    address = ((code * _SALT) >> np.uint64(64 - TABLE_BITS)).view(np.int64)
+    found: I8 = _BY_CLASS[address] * (_BY_CODE[address] == code)
+    return found

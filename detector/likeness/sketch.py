@@ -1,0 +1,71 @@
+"""A batch of prompts to `Sketches`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from detector.event import FRAGMENTS, I32, Sketches
+from detector.likeness import columns
+from detector.likeness.words import digest, fold, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHUNK_BYTES: Final = 1 << 17  # so that the columns of a chunk stay in the processor's cache
+
+
+def sketch(texts: Sequence[str | None], key: int) -> Sketches:
+    """Return one row per text."""
+    key &= 0xFFFF_FFFF_FFFF_FFFF
+    n = len(texts)
+    out = empty(n)
+    rows: list[int] = []
+    cased: list[bytes] = []
+    low: list[bytes] = []
+    digests: list[int] = []
+    pending = 0
+    for row, text in enumerate(texts):
+        if not text or text.isspace():
+            continue
+        with_case, lower = fold(text)
+        rows.append(row)
+        cased.append(with_case)
+        low.append(lower)
+        digests.append(digest(text, lower, key))
+        pending += len(lower)
+        if pending >= CHUNK_BYTES:
+            _fill(out, rows, cased, low, digests, key)
+            rows, cased, low, digests, pending = [], [], [], [], 0
+    if rows:
+        _fill(out, rows, cased, low, digests, key)
+    return out
+
+
+def empty(n: int) -> Sketches:
+    """Return n unknown rows."""
+    return Sketches(
+        known=np.zeros(n, np.bool_),
+        text=np.zeros(n, np.uint64),
+        template=np.zeros(n, np.uint64),
+        head=np.zeros(n, np.uint64),
+        tail=np.zeros(n, np.uint64),
+        fragments=np.zeros((n, FRAGMENTS), np.uint64),
+        skeleton=np.zeros(n, np.uint64),
+        words=np.zeros(n, np.int32),
+        labels=np.zeros(n, np.uint8),
+    )
+
+
+def _fill(out: Sketches, rows: list[int], cased: list[bytes], low: list[bytes], digests: list[int], key: int) -> None:
+    at = np.array(rows)
+    words = mask(cased, low)
+    out.known[at] = True
+    out.text[at] = np.array(digests, np.uint64)
+    out.template[at] = columns.finish(columns.template(words), key, "template")
+    out.head[at] = columns.finish(columns.head(words), key, "head")
+    out.tail[at] = columns.finish(columns.tail(words), key, "tail")
+    out.fragments[at] = columns.finish(columns.fragments(words, key), key, "fragment")
+    out.skeleton[at] = columns.finish(columns.skeleton(words), key, "skeleton")
+    out.words[at] = words.words
