@@ -55,7 +55,20 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Group(click.Group):
+    """A group that names the nearest command to one that is none."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = _nearest(args[0], self.list_commands(ctx))
+            hint = f" (did you mean {near!r}?)" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="detector")
 def command() -> None:
     """Catches bulk capability harvesting: request events in, findings about campaigns out."""
@@ -206,7 +219,7 @@ def evaluate(
     else:
         from rich.console import Console
 
-        console = Console()
+        console = Console() if sys.stdout.isatty() else Console(width=250)
         ours = [card for card in cards if card.system == OURS]
         console.print(report.summary_table(cards, every=not console.is_terminal), report.cohort_table(ours))
     missed = [(bar, found) for bar in wanted if (found := bar.missed_by(cards[:1])) is not None]
@@ -283,7 +296,7 @@ def check_config(documented: bool, config_file: Path | None) -> None:
         click.echo(f"{line:{width}}  # {value.origin}")
 
 
-@command.group()
+@command.group(cls=_Group)
 def topics() -> None:
     """Kafka topics."""
 
