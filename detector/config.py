@@ -305,11 +305,7 @@ class _Field:
 
 def _fields(kind: type[Any]) -> list[_Field]:
     """Return the fields of a struct or a dataclass; a dataclass says what they mean in comments behind them."""
-    hints = {
-        name: hint
-        for name, hint in get_type_hints(kind, include_extras=True).items()
-        if get_origin(hint) is not ClassVar
-    }
+    hints = get_type_hints(kind, include_extras=True)
     if issubclass(kind, msgspec.Struct):
         defaults = {f.name: f.default for f in msgspec.structs.fields(kind)}
         docs: dict[str, str] = {}

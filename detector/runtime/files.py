@@ -56,9 +56,8 @@ def bytes_of(paths: Sequence[str]) -> int | None:
         return None
     total = 0
     for path in paths:
-        with _explained(path, lambda: 0):
-            with Path(path).open("rb") as opened:  # a directory, or one that may not be read, is found out here
-                total += os.fstat(opened.fileno()).st_size
+        with _explained(path, lambda: 0), Path(path).open("rb") as opened:  # so that what cannot be read is found out
+            total += os.fstat(opened.fileno()).st_size
     return total
 
 
