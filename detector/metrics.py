@@ -255,7 +255,7 @@ class Recorder:
 
     def __init__(self) -> None:
         """Declare all of them, and the counters that have closed labels at 0."""
-        prometheus_client.disable_created_metrics()
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._collectors = {meter.name: self._declared(meter) for meter in METERS}
