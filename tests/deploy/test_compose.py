@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from detector import config
-from detector.cli import main
+from detector.cli import command as detector
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -98,9 +98,9 @@ def natively(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_command_of_ours_is_understood_with_the_same_flags(name: str) -> None:
-    command: click.Command = main
+    command: click.Command = detector
     words = natively(name)
-    context = click.Context(main, info_name="detector")
+    context = click.Context(detector, info_name="detector")
     while isinstance(command, click.Group):
         found, resolved, words = command.resolve_command(context, words)
         assert resolved is not None, f"no command {found}"
