@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detector.account import AccountRecord
     from detector.config import Config
     from detector.runtime.replay import Tally
+    from detector.simulate import Simulation
 
 NOTHING_USABLE: Final = 1
 WRONG_USAGE: Final = 2
@@ -144,7 +145,9 @@ def replay(
 
 @command.command()
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
-@click.option("--out", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder.")
+@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
+@click.option("--kafka", "to_kafka", is_flag=True, help="Send to the configured topics instead, paced by --speed.")
+@click.option("--speed", type=click.FloatRange(min=0.001), default=1.0, help="Simulated seconds in one of ours.")
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same bytes.")
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies numbers of accounts.")
 @click.option("--days", type=float, help="Cut the stream after so many days.")
@@ -152,13 +155,27 @@ def replay(
 @click.option(
     "--compress", type=click.Choice(["none", "gz", "zst"]), default="gz", show_default=True, help="Of the events."
 )
+@_config_option
 def simulate(
-    scenarios: tuple[str, ...], folder: Path, seed: int, scale: float, days: float | None, text: bool, compress: str
+    *,
+    scenarios: tuple[str, ...],
+    folder: Path | None,
+    to_kafka: bool,
+    speed: float,
+    seed: int,
+    scale: float,
+    days: float | None,
+    text: bool,
+    compress: str,
+    config_file: Path | None,
 ) -> None:
     """Write events, account records and ground truth of SCENARIO, from a seed.
 
-    Several scenarios go to folders of their own below --out.
+    Several scenarios go to folders of their own below --out. With --kafka events and account records
+    go to Kafka as a gateway would send them, one scenario after another.
     """
+    if to_kafka == (folder is not None):
+        raise click.UsageError("say where it goes: --out FOLDER, or --kafka")
     from detector.errors import ConfigError
     from detector.simulate import SCENARIOS
     from detector.simulate import simulate as simulated
@@ -167,6 +184,9 @@ def simulate(
     for name in scenarios:
         if name not in SCENARIOS:
             raise click.UsageError(str(ConfigError(name, "there is no such scenario", _nearest(name, SCENARIOS))))
+    if folder is None:
+        _send(_loaded(config_file), [simulated(name, seed, scale, days, text) for name in scenarios], speed)
+        return
     suffix: Any = "" if compress == "none" else f".{compress}"
     for name in scenarios:
         target = folder / name if len(scenarios) > 1 else folder
@@ -316,6 +336,22 @@ def _loaded(config_file: Path | None) -> Config:
     from detector.config import load
 
     return load(config_file)
+
+
+def _send(config: Config, simulations: list[Simulation], speed: float) -> None:
+    import asyncio
+
+    from detector.runtime import traffic
+
+    for simulation in simulations:
+        sending = traffic.send(
+            simulation,
+            brokers=config.kafka.brokers,
+            requests=config.topics.requests,
+            accounts=config.topics.accounts,
+            speed=speed,
+        )
+        click.echo(f"{asyncio.run(sending):,} events, {len(simulation.accounts):,} account records sent", err=True)
 
 
 def _must_exist(paths: Sequence[str]) -> None:
