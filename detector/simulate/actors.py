@@ -36,27 +36,90 @@ F64 = npt.NDArray[np.float64]
 U64 = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.void]  # rows of ACTOR or REQUEST
 
-ACTOR: Final = np.dtype([
-    ("account", "i4"), ("start_ms", "i8"), ("end_ms", "i8"), ("truth", "i1"),
-    ("sessions_per_day", "f8"), ("curve", "i2"), ("shift_h", "f4"), ("weekend", "f4"), ("day_sigma", "f4"), ("ramp_days", "f4"),
-    ("turns", "f4"), ("turns_sigma", "f4"), ("gap_s", "f4"), ("gap_sigma", "f4"), ("conversation", "?"),
-    ("input", "f4"), ("input_sigma", "f4"), ("grow", "f4"), ("output", "f4"), ("output_sigma", "f4"), ("cached", "f4"),
-    ("shape", "i4"), ("shapes", "i2"), ("model", "i2"), ("adopt_ms", "i8"), ("capability", "i1"),
-    ("prefix", "i4"), ("host", "i4"), ("hosts", "i4"), ("roams", "f4"), ("prefix_away", "i4"),
-    ("writer", "i1"), ("key", "u8"), ("end_users", "i4"),
-    ("fails", "f4"), ("refused", "f4"), ("limited", "f4"), ("retries", "i2"),
-])
-REQUEST: Final = np.dtype([
-    ("arrival_ms", "i8"), ("time_ms", "i8"), ("id", "u8"), ("session", "u8"), ("key", "u8"), ("seed", "u8"), ("address", "i8"),
-    ("account", "i4"), ("shape", "i4"), ("input", "i4"), ("output", "i4"), ("cached", "i4"), ("ttft_ms", "i4"), ("duration_ms", "i4"),
-    ("turn", "i4"), ("turns", "i4"), ("end_user", "i4"), ("model", "i2"), ("retries", "i2"),
-    ("outcome", "i1"), ("truth", "i1"), ("writer", "i1"), ("capability", "i1"),
-])
+ACTOR: Final = np.dtype(
+    [
+        ("account", "i4"),
+        ("start_ms", "i8"),
+        ("end_ms", "i8"),
+        ("truth", "i1"),
+        ("sessions_per_day", "f8"),
+        ("curve", "i2"),
+        ("shift_h", "f4"),
+        ("weekend", "f4"),
+        ("day_sigma", "f4"),
+        ("ramp_days", "f4"),
+        ("turns", "f4"),
+        ("turns_sigma", "f4"),
+        ("gap_s", "f4"),
+        ("gap_sigma", "f4"),
+        ("conversation", "?"),
+        ("input", "f4"),
+        ("input_sigma", "f4"),
+        ("grow", "f4"),
+        ("output", "f4"),
+        ("output_sigma", "f4"),
+        ("cached", "f4"),
+        ("shape", "i4"),
+        ("shapes", "i2"),
+        ("model", "i2"),
+        ("adopt_ms", "i8"),
+        ("capability", "i1"),
+        ("prefix", "i4"),
+        ("host", "i4"),
+        ("hosts", "i4"),
+        ("roams", "f4"),
+        ("prefix_away", "i4"),
+        ("writer", "i1"),
+        ("key", "u8"),
+        ("end_users", "i4"),
+        ("fails", "f4"),
+        ("refused", "f4"),
+        ("limited", "f4"),
+        ("retries", "i2"),
+    ]
+)
+REQUEST: Final = np.dtype(
+    [
+        ("arrival_ms", "i8"),
+        ("time_ms", "i8"),
+        ("id", "u8"),
+        ("session", "u8"),
+        ("key", "u8"),
+        ("seed", "u8"),
+        ("address", "i8"),
+        ("account", "i4"),
+        ("shape", "i4"),
+        ("input", "i4"),
+        ("output", "i4"),
+        ("cached", "i4"),
+        ("ttft_ms", "i4"),
+        ("duration_ms", "i4"),
+        ("turn", "i4"),
+        ("turns", "i4"),
+        ("end_user", "i4"),
+        ("model", "i2"),
+        ("retries", "i2"),
+        ("outcome", "i1"),
+        ("truth", "i1"),
+        ("writer", "i1"),
+        ("capability", "i1"),
+    ]
+)
 
 OK, ERROR, RATE_LIMITED, BLOCKED, REFUSED = range(5)
 MODELS: Final = ("atlas-3-large", "atlas-3-mini", "atlas-2-large", "atlas-embed-2", "atlas-4-large")
 NEW_MODEL: Final = 4
-CAPABILITIES: Final = ("coding", "agentic", "reasoning", "writing", "data", "vision", "knowledge", "translation", "other")
+CAPABILITIES: Final = (
+    "coding",
+    "agentic",
+    "reasoning",
+    "writing",
+    "data",
+    "vision",
+    "knowledge",
+    "translation",
+    "other",
+)
 UNTOLD, BENIGN, CAMPAIGN = range(3)  # x_truth of an event
 
 MAX_TURNS: Final = 6000
@@ -100,8 +163,20 @@ def actors(count: int) -> Table:
     table["end_ms"] = FOREVER_MS
     table["adopt_ms"] = FOREVER_MS
     for name, value in {
-        "weekend": 1.0, "turns": 1.0, "gap_s": 1.0, "gap_sigma": 1.0, "input": 1000.0, "input_sigma": 0.9, "output": 130.0,
-        "output_sigma": 0.73, "shapes": 1, "capability": -1, "fails": 0.003, "limited": 0.0005, "refused": 0.001, "retries": 2,
+        "weekend": 1.0,
+        "turns": 1.0,
+        "gap_s": 1.0,
+        "gap_sigma": 1.0,
+        "input": 1000.0,
+        "input_sigma": 0.9,
+        "output": 130.0,
+        "output_sigma": 0.73,
+        "shapes": 1,
+        "capability": -1,
+        "fails": 0.003,
+        "limited": 0.0005,
+        "refused": 0.001,
+        "retries": 2,
     }.items():
         table[name] = value
     return table
@@ -194,9 +269,13 @@ def _addresses(rng: np.random.Generator, who: Table, when: I64, session: U64) ->
     prefix = np.where(away, who["prefix_away"], who["prefix"])
     account = mixed(who["account"])
     lease_days = 2 + (account % np.uint64(28)).astype(np.int64)
-    lease = mixed(account + ((when // DAY_MS) // lease_days).astype(np.uint64) * np.uint64(7919) + prefix.astype(np.uint64))
+    lease = mixed(
+        account + ((when // DAY_MS) // lease_days).astype(np.uint64) * np.uint64(7919) + prefix.astype(np.uint64)
+    )
     fleet = who["hosts"] > 0
-    host = np.where(fleet, who["host"] + (mixed(session) % np.maximum(who["hosts"], 1).astype(np.uint64)).astype(np.int64), 0)
+    host = np.where(
+        fleet, who["host"] + (mixed(session) % np.maximum(who["hosts"], 1).astype(np.uint64)).astype(np.int64), 0
+    )
     leased = np.where(who["host"] > 0, who["host"], (lease % NETWORKS.hosts[prefix].astype(np.uint64)).astype(np.int64))
     elsewhere = (lease % NETWORKS.hosts[prefix].astype(np.uint64)).astype(np.int64)
     host = np.where(away, elsewhere, np.where(fleet, host, leased))
@@ -225,7 +304,9 @@ def finished(rng: np.random.Generator, rows: Table, actor: Table) -> Table:
 def settled(rng: np.random.Generator, rows: Table) -> Table:
     """Fill what follows from outcome and tokens (also after an outcome was changed): output, durations, arrival."""
     unserved = (rows["outcome"] == ERROR) | (rows["outcome"] == RATE_LIMITED) | (rows["outcome"] == BLOCKED)
-    rows["output"] = np.where(unserved, 0, np.where(rows["outcome"] == REFUSED, np.minimum(rows["output"], 60), rows["output"]))
+    rows["output"] = np.where(
+        unserved, 0, np.where(rows["outcome"] == REFUSED, np.minimum(rows["output"], 60), rows["output"])
+    )
     noise = np.exp(rng.standard_normal(len(rows), dtype=np.float32) * 0.3)
     rows["ttft_ms"] = (180 + (rows["input"] - rows["cached"]) * 0.06) * noise
     rows["duration_ms"] = np.where(unserved, 40 * noise, rows["ttft_ms"] + rows["output"] * 14 * noise)

@@ -25,9 +25,11 @@ _HOSTS: Final = tuple(f'{host >> 8}.{host & 255}"' for host in range(65_536)) + 
 )
 _MODELS: Final = tuple(f',"model":"{name}"' for name in MODELS)
 _OUTCOMES: Final = (
-    ',"status":200,"outcome":"ok"', ',"status":529,"outcome":"error","error_type":"overloaded_error"',
+    ',"status":200,"outcome":"ok"',
+    ',"status":529,"outcome":"error","error_type":"overloaded_error"',
     ',"status":429,"outcome":"rate_limited","error_type":"rate_limit_error"',
-    ',"status":403,"outcome":"blocked","error_type":"permission_error"', ',"status":200,"outcome":"refused"',
+    ',"status":403,"outcome":"blocked","error_type":"permission_error"',
+    ',"status":200,"outcome":"refused"',
 )
 _TRUTHS: Final = ("", ',"x_truth":"benign"', ',"x_truth":"campaign"')
 _CAPABILITIES: Final = (*(f',"capability":"{name}"' for name in CAPABILITIES), "")  # the last one is row -1

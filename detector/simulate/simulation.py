@@ -91,7 +91,9 @@ def failing(rng: np.random.Generator, rows: Table, outages: tuple[tuple[int, int
         times = failed["retries"].astype(np.int64)
         again = failed[np.repeat(np.arange(len(failed)), times)]
         attempt = np.arange(len(again)) - np.repeat(np.cumsum(times) - times, times) + 1
-        wait_s = np.where(again["retries"] > 10, attempt, 2.0 ** np.minimum(attempt, 9) - 1) * (0.8 + 0.4 * rng.random(len(again)))
+        wait_s = np.where(again["retries"] > 10, attempt, 2.0 ** np.minimum(attempt, 9) - 1) * (
+            0.8 + 0.4 * rng.random(len(again))
+        )
         again["time_ms"] += (wait_s * 1000).astype(np.int64)
         again = again[(again["time_ms"] < end) | (attempt == 1)]
         again["outcome"] = np.where(again["time_ms"] < end, ERROR, 0)
@@ -117,7 +119,9 @@ def simulate(
     """
     world = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
     release_ms = FOREVER_MS if world.release_day is None else BEGIN_MS + int(world.release_day * DAY_MS)
-    outages = tuple((BEGIN_MS + int(day * DAY_MS), BEGIN_MS + int(day * DAY_MS) + OUTAGE_MS) for day in world.outage_days)
+    outages = tuple(
+        (BEGIN_MS + int(day * DAY_MS), BEGIN_MS + int(day * DAY_MS) + OUTAGE_MS) for day in world.outage_days
+    )
     setting = Setting(seed, world.days, round(world.benign_accounts * scale), release_ms, outages, Roster(seed))
     for cohort in EVERYDAY:
         cohort(setting)

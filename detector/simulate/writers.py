@@ -151,7 +151,9 @@ def naked(salt: int, suffix: int, real: Collections | None) -> Writer:
     """Return the writer of a naked harvest: work-list item `key`, asked bare, with a short suffix or none."""
     text = harvest_grammar().text
     ending = SUFFIXES[suffix]
-    pool = tuple(row for name, rows in sorted((real.harvest if real else {}).items()) if "naked" in name for row in rows)
+    pool = tuple(
+        row for name, rows in sorted((real.harvest if real else {}).items()) if "naked" in name for row in rows
+    )
 
     def write(key: int, seed: int, turn: int) -> str:
         """The question alone."""
