@@ -9,7 +9,7 @@ the account: one loud thing instead of a thousand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +28,7 @@ from detector.campaign.observation import CAPABILITIES, AccountFacts
 from detector.campaign.prevalence import age_class, newborn, purity
 from detector.campaign.table import Table
 from detector.event import F64, I64, LABELS, U64, Mask, hash64
-from detector.finding import Finding, encode
+from detector.finding import Finding, Severity, encode
 from detector.stages.journal import Journal
 from detector.stores import Message
 
@@ -54,8 +54,8 @@ class CampaignSettings:
     regroup_growth: float = 0.03
     hash_key: int = 0
     shadow: bool = False
-    weights: Weights = Weights()
-    alerts: AccountAlertSettings = AccountAlertSettings()
+    weights: Weights = field(default_factory=Weights)
+    alerts: AccountAlertSettings = field(default_factory=AccountAlertSettings)
 
 
 class CampaignPartition:
@@ -137,7 +137,11 @@ class CampaignPartition:
         touched = np.unique(np.concatenate([self._merge(record, k) for record, k in zip(records, keys, strict=True)]))
         changed = self._grow(touched, step_ms)
         changed |= self._regroup(step, step_ms)
-        findings = [finding for number in sorted(changed) for finding in self._say(self.campaigns[number], step_ms)]
+        findings = [
+            finding
+            for number in sorted(changed & self.campaigns.keys())
+            for finding in self._say(self.campaigns[number], step_ms)
+        ]
         for record, key in zip(records, keys, strict=True):
             inhibited = self.accounts["campaign"][self.accounts.lookup(key)] > 0
             findings += self.alerts.update(record.judged, record.facts, inhibited, step_ms, self.settings.shadow)
@@ -244,7 +248,7 @@ class CampaignPartition:
         self.grouped_edges, self.grouped_step = count, step
         edges = np.flatnonzero(open_edges)
         link_rows, link = np.unique(of[edges], return_inverse=True)
-        account_keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        _, account = np.unique(self.edges["account"][edges], return_inverse=True)
         label = components(link, account, self.links["kind"][link_rows])
         changed: set[int] = set()
         edge_label = label[link]
@@ -292,10 +296,16 @@ class CampaignPartition:
             self.links["owner"][links] = campaign.number
         if score >= campaign.score or loud != "watch":
             campaign.score, campaign.readings = max(score, campaign.score), readings
-        if _RANK[loud] > _RANK[campaign.severity]:
-            campaign.severity = loud
+        self._escalate(campaign, loud)
         self._admit(campaign, edges, link_rows)
         return campaign.number
+
+    def _escalate(self, campaign: Campaign, loud: Severity) -> None:
+        """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
+        if campaign.severity == "watch" and loud != "watch":
+            campaign.announced, campaign.seq, campaign.raised = set(), 0, False
+        if _RANK[loud] > _RANK[campaign.severity]:
+            campaign.severity = loud
 
     def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
         merge(into, other)
