@@ -20,7 +20,7 @@ import numpy as np
 from detector.simulate import writers
 from detector.simulate.actors import (
     BENIGN, BLOCKED, CAMPAIGN, DAY_MS, FLAT, FOREVER_MS, HOUR_MS, PEOPLE, REFUSED, REQUEST, UNTOLD,
-    Cohort, F64, I64, Table, mixed, sessions, settled, uniforms,
+    Cohort, Columns, F64, I64, Table, columns_of, mixed, sessions, settled, uniforms,
 )
 from detector.simulate.benign import API, API_TIERS, as_people, capability, set_values
 from detector.simulate.clients import SDKS, hashed
@@ -58,9 +58,11 @@ class Pool:
     salt: int
     begin_ms: int
     end_ms: int
+    _columns: Columns = field(init=False)
     _human: Cohort | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self._columns = columns_of(self.table)
         if self.dials.timing == "human":
             self._human = Cohort(self.name, self.table)
 
@@ -81,7 +83,7 @@ class Pool:
         else:
             draw = self._lockstep if self.dials.timing == "lockstep" else self._balanced
             account_row, when = draw(rng, begin_ms, end_ms)
-            rows = sessions(rng, self.table[account_row], when)
+            rows = sessions(rng, self._columns, account_row, when)
         return self._asked(rng, rows, account_row)
 
     def _balanced(self, rng: np.random.Generator, begin_ms: int, end_ms: int) -> tuple[I64, I64]:
