@@ -21,6 +21,7 @@ from detector.account import AccountRecord
 from detector.simulate.actors import DAY_MS, ERROR, FOREVER_MS, HOUR_MS, REQUEST, Cohort, Table, settled
 from detector.simulate.benign import EVERYDAY
 from detector.simulate.campaign import Pool, campaign_writers, campaigns
+from detector.simulate.lookalikes import LOOKALIKES
 from detector.simulate.rendering import lines
 from detector.simulate.roster import Roster
 from detector.simulate.scenario import SCENARIOS, Scenario
@@ -119,7 +120,7 @@ def simulate(
     release_ms = FOREVER_MS if world.release_day is None else BEGIN_MS + int(world.release_day * DAY_MS)
     outages = tuple((BEGIN_MS + int(day * DAY_MS), BEGIN_MS + int(day * DAY_MS) + OUTAGE_MS) for day in world.outage_days)
     setting = Setting(seed, world.days, round(world.benign_accounts * scale), release_ms, outages, Roster(seed))
-    for cohort in EVERYDAY:
+    for cohort in (*EVERYDAY, *LOOKALIKES):
         cohort(setting)
     texts = benign_writers(prompts)
     pools: list[Pool] = []
