@@ -48,8 +48,8 @@ ACTOR: Final = np.dtype([
     ("fails", "f4"), ("refused", "f4"), ("limited", "f4"), ("retries", "i2"),
 ])
 REQUEST: Final = np.dtype([
-    ("arrival_ms", "i8"), ("time_ms", "i8"), ("id", "u8"), ("session", "u8"), ("key", "u8"), ("seed", "u8"), ("address", "i8"),
-    ("account", "i4"), ("shape", "i4"), ("input", "i4"), ("output", "i4"), ("cached", "i4"), ("ttft_ms", "i4"), ("duration_ms", "i4"),
+    ("arrival_ms", "i8"), ("time_ms", "i8"), ("id", "u8"), ("session", "u8"), ("key", "u8"), ("seed", "u8"), ("address", "i8"), ("block", "u8"),
+    ("account", "i4"), ("issuer", "i4"), ("shape", "i4"), ("input", "i4"), ("output", "i4"), ("cached", "i4"), ("ttft_ms", "i4"), ("duration_ms", "i4"),
     ("turn", "i4"), ("turns", "i4"), ("end_user", "i4"), ("model", "i2"), ("retries", "i2"),
     ("outcome", "i1"), ("truth", "i1"), ("writer", "i1"), ("capability", "i1"),
 ])
@@ -200,6 +200,9 @@ def sessions(rng: np.random.Generator, actor: Columns, who: I64, when: I64) -> T
     rows["session"] = session[of]
     rows["key"] = np.where(key > 0, key, session)[of]
     rows["turn"] = turn
+    # a later turn presents the reasoning block of the session so far, issued to the same account
+    rows["block"] = np.where(turn > 0, session[of], 0)
+    rows["issuer"] = actor["account"][row]
     turns = np.where(actor["conversation"][row], turn + 1, 1)
     rows["turns"] = turns
     rows["shape"] = (actor["shape"][who] + (session % actor["shapes"][who].astype(np.uint64)).astype(np.int64))[of]

@@ -160,7 +160,7 @@ def classes(setting: Setting) -> None:
     rng = setting.rng("classes")
     for number in range(max(2, round(setting.days * 0.9 * setting.benign_accounts / 36_000))):
         size = int(np.clip(np.exp(rng.normal(3.7, 0.5)), 20, 120))
-        begin = _school_hour(rng, setting)
+        begin = _school_hour(rng, setting, first=number == 0)
         prefix = NETWORKS.pick(rng, "campus", 1)
         new = rng.random(size) < 0.8
         created = np.where(new, begin - rng.exponential(12 * 60_000, size), setting.begin_ms - rng.exponential(90 * DAY_MS, size)).astype(np.int64)
@@ -250,9 +250,9 @@ def _sizes(rng: np.random.Generator, total: int, least: int, most: int) -> list[
     return sizes
 
 
-def _school_hour(rng: np.random.Generator, setting: Setting) -> int:
-    """A full hour of some day, between 7 and 16 UTC, inside the simulation where it is long enough."""
-    day = int(rng.integers(0, max(1, int(setting.days))))
+def _school_hour(rng: np.random.Generator, setting: Setting, *, first: bool) -> int:
+    """A full hour between 7 and 16 UTC, of the first day or of any; earlier where the simulation is shorter."""
+    day = 0 if first else int(rng.integers(0, max(1, int(setting.days))))
     hours = min(7 + int(rng.integers(0, 10)), max(int(setting.days * 24) - 2, 0))
     return setting.begin_ms + day * DAY_MS + hours * HOUR_MS
 
