@@ -167,7 +167,7 @@ BENIGN_RULES: Final[dict[str, str]] = {
     "BUSINESS": (
         "You are the {BIZROLE} of {COMPANY}. {BIZTASK} {BIZRULE} {BIZRULE}\n\n{BIZLABEL}: {document}\n{BIZLABEL2}: {item}|"
         "{BIZTASK}\n\n{BIZLABEL}: {document}\n\n{BIZRULE} {TOOLRULE}|{BIZLABEL}: {sentence} {sentence}\n{BIZLABEL2}: {product}\n---\n{BIZTASK} {BIZRULE}|"
-        "# {COMPANY} {BIZROLE}\n{BIZTASK} {BIZRULE} {TOOLRULE}\n<{BIZLABEL}>{document}</{BIZLABEL}>|{document}\n\n{BIZTASK}|"
+        "# {COMPANY} {BIZROLE}\n{BIZTASK} {BIZRULE} {TOOLRULE}\n<{BIZLABEL}>{document}</{BIZLABEL}>|{document}\n\n{BIZTASK} {BIZRULE}|"
         "Company: {COMPANY}. Locale: {BIZLOCALE}. {BIZTASK} {BIZRULE}\n{BIZLABEL}={document}; {BIZLABEL2}={100-99999}"
     ),
     "COMPANY": (

@@ -26,6 +26,7 @@ class Fields(IntFlag):
     TIMING = 8
     ADDRESS = 16
     END_USER = 32
+    REASONING = 64  # reasoning tokens, and the reasoning block that a later turn presents
 
 
 # user agent, TLS print, share among API clients; several versions share one print, as they do

@@ -163,16 +163,16 @@ HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
     ),
     # naked: bare questions from a work list, no scaffold
     "NAKED": (
-        "Write a {language} program to {action} {thing}.|How can you {action} {thing} in {language}?|"
-        "Create a function in {language} that can {action} {thing} and {action} {thing}.|What is the difference between {library} and {library}?|"
-        "Given {thing}, {action} it using {library}.|Design a class to represent {thing} in {language}.\n\n{item}: {1-999}|"
-        "Explain how {library} handles {thing}.|Edit the following code to {action} {thing}.\n\n{snippet}|"
+        "Write a {language} program to {action} {thing} and then {action} {thing}.|How can you {action} {thing} in {language} with {library}?|"
+        "Create a function in {language} that can {action} {thing} and {action} {thing}.|What is the difference between {library} and {library} when you {action} {thing}?|"
+        "Given {thing} with {2-9000} entries, {action} it using {library}.|Design a class to represent {thing} in {language}.\n\n{item}: {1-999}|"
+        "Explain how {library} handles {thing} in {language}, for {person}.|Edit the following code to {action} {thing}.\n\n{snippet}|"
         "Why does the following {language} code give {error}?\n\n{snippet}|Implement an algorithm to {action} {thing} of size {10-9000}.|"
-        "Construct a SQL query to {action} {thing} where {item} is {quality}.|Describe how {topic} relates to {topic}.|"
-        "Rewrite the code so that it can {action} {thing}.\n\n{snippet}|Predict the output.\n\n{snippet}\n\n{snippet}|"
+        "Construct a SQL query to {action} {thing} where {item} is {quality}.|Describe how {topic} relates to {topic}, with an example from {field} in {city}.|"
+        "Rewrite the code so that it can {action} {thing}.\n\n{snippet}\n\n{snippet}|Predict the output for {1-900}.\n\n{snippet}\n\n{snippet}|"
         "Find a bug in this {language} code.\n\n{snippet}|Develop a {field} script that can {action} {thing} every {2-60} minutes.|"
-        "Compare {topic} and {topic} for {person}.|{mathq}|Optimize this: {snippet}|Summarise what {name} should know about {topic} in {field}.|"
-        "Generate a regular expression for {thing} in {language}.|Name {2-12} applications of {topic} in {field}."
+        "Compare {topic}, {topic} and {topic} for {person}.|{mathq}|Optimize this for {10-9000} rows: {snippet}\n{snippet}|Summarise what {name} should know about {topic} in {field}.|"
+        "Generate a regular expression that matches {item} numbers like {10-99}-{100-9999} in {language}.|Name {2-12} applications of {topic} in {field} that {person} would know."
     ),
 }
 SUFFIXES: Final = (

@@ -26,18 +26,14 @@ class Setting:
     release_ms: int  # when the new model appears; FOREVER_MS when it does not
     outages: tuple[tuple[int, int], ...]
     roster: Roster
+    begin_ms: int = BEGIN_MS
     shapes: Shapes = field(default_factory=Shapes)
     cohorts: list[Cohort] = field(default_factory=list)
 
     @property
-    def begin_ms(self) -> int:
-        """Event time of the beginning."""
-        return BEGIN_MS
-
-    @property
     def end_ms(self) -> int:
         """Event time of the end."""
-        return BEGIN_MS + int(self.days * DAY_MS)
+        return self.begin_ms + int(self.days * DAY_MS)
 
     def rng(self, *names: str | int) -> np.random.Generator:
         """Return the generator of one purpose; equal names, equal numbers."""

@@ -21,7 +21,6 @@ from detector.simulate.harvest_texts import HARVEST_RULES, SUFFIXES
 Writer = Callable[[int, int, int], str]
 
 CHAT, CODE_CHAT, AGENT, TOOL, BUSINESS, STUDENT, CURIOUS, BENCHMARK, MANY, REVIEW, SYNTHETIC, HACKER = range(12)
-FIRST_CAMPAIGN: Final = 12
 SILENT: Final = -1  # no prompt text: embeddings, or a route that does not log it
 
 POPULAR_QUESTIONS: Final = 4000
