@@ -87,11 +87,10 @@ def _measure(stream: Stream, options: argparse.Namespace, console: Console) -> l
 def _verdict(card: ScoreCard, console: Console) -> int:
     """Say the four things that matter in words; return the exit code."""
     for campaign in card.campaigns:
-        found = (
-            "[red]not found[/]"
-            if campaign.hours_to_detect is None
-            else f"found after {campaign.hours_to_detect:.2f} h and {campaign.exchanges_to_detect:,} of {campaign.exchanges:,} exchanges"
-        )
+        found = "[red]not found[/]"
+        if campaign.hours_to_detect is not None:
+            exchanges = f"{campaign.exchanges_to_detect:,} of {campaign.exchanges:,} exchanges"
+            found = f"found after {campaign.hours_to_detect:.2f} h and {exchanges}"
         recall = f"{100 * (campaign.recall or 0):.1f} % of its accounts flagged"
         console.print(f"campaign {campaign.campaign_id}: {found}, {recall}")
     console.print(f"benign accounts flagged: {card.false_flags} in {card.benign_account_days:,} account-days")
