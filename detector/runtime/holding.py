@@ -156,7 +156,8 @@ class Holding:
         self.stage = lane.feed.stage
         self.held = False
         self.position: int | None = None
-        self.uncommitted = False
+        self.stored: int | None = None  # the offset of the last commit in the store, where known
+        self._uncommitted = False
         self._token = 0
         self._epoch = -1  # of the last commit that is in memory; -1: the stage does not have this partition
         self._commit: Commit | None = None  # drained from the stage, not yet in the store
@@ -189,6 +190,7 @@ class Holding:
                 rows = await self.lane.store.rows(*self._name)
                 self.stage.assign(self.partition, rows)
                 self._epoch, self.position = claim.epoch, claim.offset
+            self.stored = claim.offset
             self.held = True
 
     def leave(self) -> None:
@@ -210,7 +212,7 @@ class Holding:
         if self._epoch >= 0:
             self.stage.revoke(self.partition)
         self._epoch, self.position, self._commit, self._outbox = -1, None, None, []
-        self.uncommitted = False
+        self._uncommitted = False
 
     # -- work -----------------------------------------------------------------------------------
 
@@ -223,7 +225,9 @@ class Holding:
         async with self._lock:
             if not self.held or self.position is None or start > self.position:
                 return False
-            fresh = [record for record in records if record.offset >= self.position] if start < self.position else records
+            fresh = (
+                [record for record in records if record.offset >= self.position] if start < self.position else records
+            )
             progress = self.lane.progress
             taken = self.lane.feed.take(self.partition, fresh)
             if taken.dead:
@@ -234,12 +238,12 @@ class Holding:
             self.lane.quality.count(taken.events, len(taken.dead), self.lane.feed.topic)
             async with self.lane.lock:
                 rows: dict[str, bytes] = {}
-                if keys := self.lane.feed.wanted(taken.payload):
-                    if not await self._waited(lambda: self._recall(rows, keys)):
-                        return False
+                keys = self.lane.feed.wanted(taken.payload)
+                if keys and not await self._waited(lambda: self._recall(rows, keys)):
+                    return False
                 self.lane.feed.absorb(self.partition, taken.payload, rows)
             self.position = max(end, self.position)
-            self.uncommitted = True
+            self._uncommitted = True
             progress.records += len(fresh)
             progress.events += taken.events
             return True
@@ -247,12 +251,25 @@ class Holding:
     async def _recall(self, rows: dict[str, bytes], keys: list[str]) -> None:
         rows |= await self.lane.store.rows(*self._name, keys)
 
+    def clock_ms(self) -> int:
+        """Return the event time that the partition has reached; -1: none yet."""
+        return self.lane.feed.clock_ms(self.partition) if self._epoch >= 0 else -1
+
+    @property
+    def dirty(self) -> bool:
+        """Whether a commit would do anything."""
+        return self._uncommitted or self._commit is not None or bool(self._outbox)
+
+    def waiting(self) -> bool:
+        """Return whether a commit would publish something."""
+        return self._epoch >= 0 and (bool(self._outbox) or self.stage.waiting(self.partition))
+
     async def advance(self, clock_ms: int) -> None:
         """Let an idle partition's clock follow the others."""
         async with self._lock:
-            if self.held and self.lane.feed.clock_ms(self.partition) < clock_ms:
+            if self.held and self.clock_ms() < clock_ms:
                 self.lane.feed.advance(self.partition, clock_ms)
-                self.uncommitted = True
+                self._uncommitted = True
 
     async def commit(self) -> None:
         """Write what changed and publish it, waiting for store and broker while the partition is held."""
@@ -266,12 +283,12 @@ class Holding:
                 if self._outbox and not await self._tried(self._publish, wait=wait):
                     return
                 if self._commit is None:
-                    if not self.uncommitted or self.position is None:
+                    if not self._uncommitted or self.position is None:
                         return
                     async with self.lane.lock:
                         rows, outbox = self.stage.drain(self.partition)
                     self._commit = Commit(offset=self.position, rows=rows, outbox=outbox)
-                    self.uncommitted = False
+                    self._uncommitted = False
                 if not await self._tried(self._store, wait=wait):
                     return
         except Fenced:
@@ -285,6 +302,7 @@ class Holding:
         self._epoch = await self.lane.store.commit(*self._name, self._token, self._commit)
         self.lane.progress.commits += 1
         self.lane.progress.rows += len(self._commit.rows)
+        self.stored = self._commit.offset
         self._outbox, self._commit = self._commit.outbox, None
 
     async def _publish(self) -> None:

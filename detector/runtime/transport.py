@@ -54,7 +54,7 @@ class Chunk:
     records: list[Any]
 
 
-class Chunks(faust.Schema):
+class Chunks(faust.Schema[Any, Any]):
     """The schema that hands a chunk to the agent as it is."""
 
     def compile(self, app: Any, **_options: Any) -> Callable[..., Awaitable[Any]]:
@@ -177,10 +177,11 @@ class Consumer(aiokafka.Consumer):
 
     def _message(self, chunk: Chunk) -> ConsumerMessage:
         tp = chunk.tp
-        last, generation = chunk.end - 1, self.app.consumer_generation_id
-        return ConsumerMessage(
-            tp.topic, tp.partition, last, 0.0, 0, (), None, chunk, None, 0, 0, tp, generation_id=generation
-        )  # fmt: skip
+        generation = self.app.consumer_generation_id
+        make: Callable[..., ConsumerMessage] = ConsumerMessage  # whose types know bytes only
+        return make(
+            tp.topic, tp.partition, chunk.end - 1, 0.0, 0, [], None, chunk, None, 0, 0, tp, generation_id=generation
+        )
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust would look at acknowledgements, which are not ours. The runtime says whether it progresses."""
