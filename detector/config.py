@@ -23,6 +23,7 @@ import re
 import tokenize
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
 
@@ -231,6 +232,7 @@ class Value:
         return _toml(self.value)
 
 
+@cache
 def settings() -> tuple[Setting, ...]:
     """Return every setting, in the order of the file."""
     return tuple(_walk(Config, ""))
@@ -300,26 +302,23 @@ class _Field:
     name: str
     kind: Any
     default: Any
-    doc: str
 
 
 def _fields(kind: type[Any]) -> list[_Field]:
-    """Return the fields of a struct or a dataclass; a dataclass says what they mean in comments behind them."""
+    """Return the fields of a struct or a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     if issubclass(kind, msgspec.Struct):
         defaults = {f.name: f.default for f in msgspec.structs.fields(kind)}
-        docs: dict[str, str] = {}
     else:
         defaults = {
             f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
             for f in dataclasses.fields(kind)
         }
-        docs = _comments(kind)
-    return [_Field(name, hints[name], default, docs.get(name, "")) for name, default in defaults.items()]
+    return [_Field(name, hints[name], default) for name, default in defaults.items()]
 
 
 def _comments(kind: type[Any]) -> dict[str, str]:
-    """Return the comment on the line of each field, and on comment lines right below it."""
+    """Return what the source of a dataclass says of its fields: the comment behind each and on lines right below."""
     docs: dict[str, str] = {}
     field = ""
     for line in inspect.getsource(kind).splitlines():
@@ -364,6 +363,7 @@ def _agreed(name: str) -> str | None:
 def _walk(kind: type[Any], prefix: str) -> Iterator[Setting]:
     """Yield the settings of a section, then those of the sections in it."""
     about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+    comments = {} if issubclass(kind, msgspec.Struct) else _comments(kind)
     inner: list[Iterator[Setting]] = []
     for field in _fields(kind):
         name = f"{prefix}{field.name}"
@@ -375,7 +375,7 @@ def _walk(kind: type[Any], prefix: str) -> Iterator[Setting]:
             inner.extend(_walk(type(member), f"{field.name}.{member.name}.") for member in field.default)
         else:
             metas = [a for a in getattr(field.kind, "__metadata__", ()) if isinstance(a, msgspec.Meta)]
-            doc = field.doc or next((m.description for m in metas if m.description), "")
+            doc = comments.get(field.name) or next((m.description for m in metas if m.description), "")
             extra = {k: v for m in metas for k, v in (m.extra or {}).items()}
             yield Setting(name, field.kind, field.default, doc, about, **extra)
     for section in inner:
