@@ -88,11 +88,12 @@ DUPLICATES: Final = Meter(
     "Events whose id was seen before, counted once",
     "Some are normal (retries of gateways); many: a producer without idempotence, or ids that are not unique",
 )
-FUTURE: Final = Meter(
-    "detector_future_events_total",
+AHEAD: Final = Meter(
+    "detector_ahead_events_total",
     "counter",
-    "Events ahead of this machine's clock by more than stream.future_ms; they do not move the watermark",
-    "A clock is wrong: the gateway's or this machine's",
+    "Events more than an hour ahead of their partition, which no other account confirms: counted, but at the "
+    "partition's own time",
+    "A gateway's clock is wrong",
 )
 LAG: Final = Meter(
     "detector_lag_records",
@@ -224,7 +225,7 @@ SNAPSHOT_AGE: Final = Meter(
     "detector_snapshot_age_seconds",
     "gauge",
     "Time since the oldest of this worker's partitions was committed",
-    "Beyond some stream.snapshot_ms: commits fail; so much is read again after a crash",
+    "Beyond some stream.commit_ms: commits fail; so much is read again after a crash",
 )
 OUTBOX: Final = Meter(
     "detector_outbox_messages",
