@@ -219,7 +219,7 @@ def _overrides(parts: Parts, port: int) -> dict[str, str]:
         "DETECTOR_TOPICS_PARTITIONS": str(_PARTITIONS),
         "DETECTOR_TOPICS_LINK_PARTITIONS": str(_PARTITIONS),
         "DETECTOR_TOPICS_REPLICATION": "1",
-        "DETECTOR_STREAM_SNAPSHOT_MS": "1000",
+        "DETECTOR_STREAM_COMMIT_MS": "1000",
         "DETECTOR_STREAM_IDLE_MS": "5000",
         "DETECTOR_WEB_HOST": "127.0.0.1",
         "DETECTOR_WEB_PORT": str(port),
