@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -50,8 +51,8 @@ from detector.finding import Finding
 from detector.runtime import servers, topics, traffic
 from detector.simulate import SCENARIOS, Simulation, simulate
 
-SPEED: Final = 300
-"""Simulated seconds in one of ours: the campaign begins some 12 s after the traffic."""
+SPEED: Final = 400
+"""Simulated seconds in one of ours: the campaign begins some 9 s after the traffic."""
 FOUND_ACCOUNTS: Final = 10
 """The campaign counts as found when a campaign finding names so many of its accounts."""
 
@@ -159,6 +160,7 @@ def run(config_file: Path | None, *, duration_s: float | None, seed: int, screen
     """
     console = Console(highlight=False)
     began = time.monotonic()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it retries is nothing to a person
     with (
         tempfile.TemporaryDirectory(prefix="detector-demo-", ignore_cleanup_errors=True) as name,
         contextlib.ExitStack() as stack,
@@ -344,7 +346,7 @@ class View:
         self.seen.take(finding, after_s)
         if not self._console.is_terminal and finding.severity != "watch":
             self._console.print(f"{after_s:5.1f} s  {_said(finding)}", soft_wrap=True)
-            for reason in finding.reasons[:3]:
+            for reason in finding.reasons[:3] if finding.state == "raised" else ():
                 self._console.print(f"         {reason.because}", soft_wrap=True)
 
     async def draw(self) -> None:
@@ -393,14 +395,13 @@ class View:
     def _found(self) -> RenderableType:
         if not self.seen.findings:
             return Text("nothing yet: the campaign begins after an hour of simulated time", style="dim")
-        shown: list[RenderableType] = []
+        shown = Table.grid(padding=(0, 2))
+        newest = self.seen.findings[0][1]
         for after_s, finding in self.seen.findings:
-            shown.append(
-                Text.assemble((f"{after_s:5.1f} s  ", "dim"), (_said(finding), _SEVERITY_STYLE[finding.severity]))
-            )
-            if finding is self.seen.findings[0][1]:
-                shown += [Text(f"         {reason.because}") for reason in finding.reasons[:4]]
-        return Group(*shown)
+            shown.add_row(Text(f"{after_s:5.1f} s", style="dim"), Text(_said(finding), _SEVERITY_STYLE[finding.severity]))
+            for reason in finding.reasons[:4] if finding is newest else ():
+                shown.add_row("", Text(reason.because))
+        return shown
 
     def _verdict(self) -> Text:
         seen = self.seen
@@ -429,7 +430,7 @@ class View:
 
     def conclude(self) -> None:
         """Leave the last picture, or the last line, on the screen."""
-        self._console.print(self.picture() if self._console.is_terminal else self._verdict())
+        self._console.print(self.picture() if self._console.is_terminal else self._verdict(), soft_wrap=True)
 
     def save(self, path: Path) -> None:
         """Write the picture as it stands as SVG."""
