@@ -58,6 +58,7 @@ FOUND_ACCOUNTS: Final = 10
 
 _DAYS: Final = 30.0  # of simulated traffic, for who watches longer than the campaign lasts
 _PARTITIONS: Final = 4  # as many as the mock cluster gives to every topic
+_MOCK_SLOT_SECONDS: Final = 1.0  # the mock cluster gives one batch a fetch, so there must be few and large ones
 _REDRAW_SECONDS: Final = 0.25
 _SCRAPE_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 5.0
@@ -74,6 +75,7 @@ class Parts:
 
     brokers: str
     broker: str
+    mock: bool
     store_kind: str
     store_url: str
     store: str
@@ -189,17 +191,17 @@ def run(config_file: Path | None, *, duration_s: float | None, seed: int, screen
 
 
 def _started(folder: Path, stack: contextlib.ExitStack) -> Parts:
-    brokers, broker = _broker(folder, stack)
+    brokers, broker, mock = _broker(folder, stack)
     try:
         redis = servers.redis(folder / "redis")
         stack.callback(redis.kill)
         redis.start()
     except Unavailable as error:
-        return Parts(brokers, broker, "memory", "", f"the worker's memory ({error})")
-    return Parts(brokers, broker, "redis", redis.url, f"redis-server on port {redis.port}")
+        return Parts(brokers, broker, mock, "memory", "", f"the worker's memory ({error})")
+    return Parts(brokers, broker, mock, "redis", redis.url, f"redis-server on port {redis.port}")
 
 
-def _broker(folder: Path, stack: contextlib.ExitStack) -> tuple[str, str]:
+def _broker(folder: Path, stack: contextlib.ExitStack) -> tuple[str, str, bool]:
     try:
         kafka = servers.kafka(folder / "kafka")
         stack.callback(kafka.kill)
@@ -208,8 +210,8 @@ def _broker(folder: Path, stack: contextlib.ExitStack) -> tuple[str, str]:
         if importlib.util.find_spec("confluent_kafka") is None:
             raise
         address = stack.enter_context(servers.mock_kafka())
-        return address, f"librdkafka's mock cluster at {address} ({error})"
-    return kafka.address, f"Apache Kafka at {kafka.address}"
+        return address, f"librdkafka's mock cluster at {address} ({error})", True
+    return kafka.address, f"Apache Kafka at {kafka.address}", False
 
 
 def _overrides(parts: Parts, port: int) -> dict[str, str]:
@@ -234,7 +236,7 @@ def _harvesters(simulation: Simulation) -> frozenset[str]:
 
 def _prepare(config: Config, parts: Parts, simulation: Simulation) -> None:
     """Make the topics (the mock cluster makes its own when asked for them) and say who the accounts are."""
-    if parts.broker.startswith("Apache"):
+    if not parts.mock:
         topics.create_all(config)
     if config.topics.accounts:
         asyncio.run(traffic.tell_accounts(simulation, brokers=config.kafka.brokers, topic=config.topics.accounts))
@@ -258,7 +260,12 @@ async def _watch(config: Config, simulation: Simulation, worker: Worker, view: V
 
     async def send() -> None:
         await traffic.send(
-            simulation, brokers=config.kafka.brokers, topic=config.topics.requests, speed=SPEED, sent=sent
+            simulation,
+            brokers=config.kafka.brokers,
+            topic=config.topics.requests,
+            speed=SPEED,
+            slot_s=_MOCK_SLOT_SECONDS if view.parts.mock else traffic.SLOT_S,
+            sent=sent,
         )
         seen.over = True
         await stop.wait()
@@ -338,7 +345,7 @@ class View:
         self.began = began
         self._console = console
         self._config = config
-        self._parts = parts
+        self.parts = parts
 
     def take(self, finding: Finding) -> None:
         """Take a finding in, and print it where there is no picture."""
@@ -382,8 +389,8 @@ class View:
         for name, url in self._addresses():
             addresses.add_row(Text(name, style="dim"), url)
         parts = Table.grid(padding=(0, 2))
-        parts.add_row(Text("broker", style="dim"), self._parts.broker)
-        parts.add_row(Text("store", style="dim"), self._parts.store)
+        parts.add_row(Text("broker", style="dim"), self.parts.broker)
+        parts.add_row(Text("store", style="dim"), self.parts.store)
         return Group(
             Panel(
                 Group(numbers, Text(), parts, addresses), title="detector demo", title_align="left", border_style="blue"
