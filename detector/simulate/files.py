@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, cast
 
 import msgspec
 
@@ -47,11 +47,13 @@ def write(
 def _compressed(path: Path, compress: Compression) -> BinaryIO:
     if compress == ".gz":
         # No name and no time in the header: the same simulation is the same file.
-        return gzip.GzipFile(filename="", mode="wb", compresslevel=3, fileobj=path.open("wb"), mtime=0)  # type: ignore[return-value]
+        return cast(
+            "BinaryIO", gzip.GzipFile(filename="", mode="wb", compresslevel=3, fileobj=path.open("wb"), mtime=0)
+        )
     if compress == ".zst":
-        import zstandard
+        import zstandard  # noqa: PLC0415 - an extra: .gz and plain files need nothing
 
-        return zstandard.ZstdCompressor(level=3).stream_writer(path.open("wb"))  # type: ignore[return-value]
+        return cast("BinaryIO", zstandard.ZstdCompressor(level=3).stream_writer(path.open("wb")))
     return path.open("wb")
 
 

@@ -7,6 +7,7 @@ agentic scaffolds. The words are invented, and drawn from the vocabularies that 
 naked questions are worded as benign coding and knowledge questions are.
 """
 
+# ruff: noqa: E501 - word lists and sentences: breaking them up serves no reader
 from __future__ import annotations
 
 from typing import Final
@@ -14,17 +15,41 @@ from typing import Final
 from detector.simulate.benign_texts import BENIGN_RULES
 
 FAMILIES: Final = (
-    "agentic", "coding", "generation", "reasoning", "judge", "extraction", "cleaning", "tooluse", "sensitive", "analysis",
+    "agentic",
+    "coding",
+    "generation",
+    "reasoning",
+    "judge",
+    "extraction",
+    "cleaning",
+    "tooluse",
+    "sensitive",
+    "analysis",
 )
 CAPABILITY_OF: Final[dict[str, str]] = {
-    "agentic": "agentic", "coding": "coding", "generation": "writing", "reasoning": "reasoning", "judge": "reasoning",
-    "extraction": "reasoning", "cleaning": "reasoning", "tooluse": "agentic", "sensitive": "writing", "analysis": "data",
+    "agentic": "agentic",
+    "coding": "coding",
+    "generation": "writing",
+    "reasoning": "reasoning",
+    "judge": "reasoning",
+    "extraction": "reasoning",
+    "cleaning": "reasoning",
+    "tooluse": "agentic",
+    "sensitive": "writing",
+    "analysis": "data",
 }
 
 HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
-    "H_agentic": "{AGENTIC}", "H_coding": "{CODING}", "H_generation": "{GENERATION}", "H_reasoning": "{REASONING}",
-    "H_judge": "{JUDGE}", "H_extraction": "{EXTRACTION}", "H_cleaning": "{CLEANING}", "H_tooluse": "{TOOLUSE}",
-    "H_sensitive": "{SENSITIVE}", "H_analysis": "{ANALYSIS}",
+    "H_agentic": "{AGENTIC}",
+    "H_coding": "{CODING}",
+    "H_generation": "{GENERATION}",
+    "H_reasoning": "{REASONING}",
+    "H_judge": "{JUDGE}",
+    "H_extraction": "{EXTRACTION}",
+    "H_cleaning": "{CLEANING}",
+    "H_tooluse": "{TOOLUSE}",
+    "H_sensitive": "{SENSITIVE}",
+    "H_analysis": "{ANALYSIS}",
     "LEVEL": "an expert|a senior engineer|a patient teacher|a world-class specialist|an experienced reviewer|a careful assistant|a top competitor|a principal researcher",
     "CARE": (
         "Be thorough.|Make sure that the result is complete and correct.|Pay attention to edge cases.|Do not skip any step.|"
@@ -96,7 +121,7 @@ HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
         "Consider helpfulness, accuracy and depth.|Punish every factual error.|Do not prefer the longer answer.|Judge only what is written.|"
         "Use the scale from 1 to 10.|Check whether all constraints are met.|Compare both before you decide.|Ignore style unless it hurts clarity."
     ),
-    "VERDICT": "Answer with A or B only.|Give the score first, then reasons.|Return {\"score\": n}.|End with [[A]], [[B]] or [[C]].|Output a single number.",
+    "VERDICT": 'Answer with A or B only.|Give the score first, then reasons.|Return {"score": n}.|End with [[A]], [[B]] or [[C]].|Output a single number.',
     "EXTRACTION": (
         "Here is a question and a finished answer. {EXTRACT} {CARE}\nQuestion: {seedtask}\nAnswer: {document}\n{FORMAT}|"
         "{EXTRACT} {EXTRACT} {FORMAT}\n\n{LEADIN} {mathq}\nFinished answer: {3-9000}|Before you answer: {EXTRACT} {CARE}\n{task}"
@@ -151,4 +176,9 @@ HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
         "Generate a regular expression that matches {item} numbers like {10-99}-{100-9999} in {language}.|Name {2-12} applications of {topic} in {field} that {person} would know."
     ),
 }
-SUFFIXES: Final = ("", "\\n\\nLet's think step by step.", "\\n\\nAnswer in detail.", "\\n\\nExplain your reasoning, then answer.")
+SUFFIXES: Final = (
+    "",
+    "\\n\\nLet's think step by step.",
+    "\\n\\nAnswer in detail.",
+    "\\n\\nExplain your reasoning, then answer.",
+)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from detector.simulate.actors import DAY_MS, FOREVER_MS, HOUR_MS, I64, Cohort, Table, actors, uniforms, mixed
+from detector.simulate.actors import DAY_MS, FOREVER_MS, HOUR_MS, I64, Cohort, Table, actors, mixed, uniforms
 from detector.simulate.clients import PARAMETERS, SDKS, Fields, Shapes, hashed, picks
 from detector.simulate.networks import NETWORKS
 from detector.simulate.roster import Roster, creations
@@ -47,7 +47,14 @@ class Setting:
         return max(least, round(self.benign_accounts * share))
 
     def joined(
-        self, rng: np.random.Generator, cohort: str, count: int, kind: str, *, daily: float = DAILY_SIGN_UPS, **record: Any
+        self,
+        rng: np.random.Generator,
+        cohort: str,
+        count: int,
+        kind: str,
+        *,
+        daily: float = DAILY_SIGN_UPS,
+        **record: Any,
     ) -> Table:
         """Add `count` accounts, and those who sign up later, on networks of a kind; return an actor for each."""
         created = creations(rng, count, self.begin_ms, self.days, daily)
@@ -67,7 +74,9 @@ class Setting:
         if self.release_ms >= FOREVER_MS:
             return
         count = len(table)
-        hours = np.where(rng.random(count) < first_day, rng.random(count) * 24, 24 + rng.exponential(mean_days * 24, count))
+        hours = np.where(
+            rng.random(count) < first_day, rng.random(count) * 24, 24 + rng.exponential(mean_days * 24, count)
+        )
         table["adopt_ms"] = self.release_ms + (hours * HOUR_MS).astype(np.int64)
 
     def sdk_shapes(self, rng: np.random.Generator, table: Table, fields: Fields, own_prompt: float = 0.6) -> None:
