@@ -217,7 +217,7 @@ class Cohort:
         return sessions(rng, self.columns, chosen[kept], moments[kept])
 
     def _bounds_of(self, hour: int) -> F64:
-        """Cumulative sessions per day of the actors at an hour since the epoch: rate, curve, weekend, the day's mood."""
+        """Cumulative sessions per day of the actors at an hour since the epoch, by curve, weekend and mood."""
         if hour != self._hour:
             table = self.columns
             local_h = hour + table["shift_h"]

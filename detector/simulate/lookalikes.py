@@ -156,7 +156,7 @@ def offices(setting: Setting) -> None:
             )
         set_values(table, curve=OFFICE, weekend=0.1, prefix=prefix[0], host=host, hosts=1, roams=0.15, shift_h=shift)
         setting.adopts(rng, table, 0.2, 6.0)
-        setting.join(f"office-{number}", table)
+        setting.join("office", table)
 
 
 def companies(setting: Setting) -> None:
@@ -196,7 +196,7 @@ def companies(setting: Setting) -> None:
         ):
             table[name] = first[name]
         set_values(table, host=700 + number % 50_000, hosts=4, day_sigma=0.3)
-        setting.join(f"company-{number}", table)
+        setting.join("company_accounts", table)
 
 
 def bulk_jobs(setting: Setting) -> None:
@@ -286,11 +286,11 @@ def licensed_synthetic_data(setting: Setting) -> None:
         table["shape"] = setting.shapes.add(
             BARE, SDKS[number % 3][:2], operation="chat", temperature=1.0, n=1 + number % 4, max_tokens=4096, src="api"
         )
-        setting.join(f"licensed-{number}", table)
+        setting.join("licensed_synthetic_data", table)
 
 
 def classes(setting: Setting) -> None:
-    """A class: 20 to 120 new accounts, one assignment, one hour, one campus network, several turns; some come back later."""
+    """A class: 20 to 120 new accounts, one assignment, one hour, one campus network; some come back later."""
     rng = setting.rng("classes")
     for number in range(max(2, round(setting.days * 0.9 * setting.benign_accounts / 36_000))):
         size = int(np.clip(np.exp(rng.normal(3.7, 0.5)), 20, 120))
@@ -313,7 +313,7 @@ def classes(setting: Setting) -> None:
         )
         as_people(rng, setting, table, 0.02)
         set_values(table, shift_h=float(NETWORKS.utc_offset_h[prefix[0]]), host=40 + number % 9, hosts=2)
-        setting.join(f"class-{number}-later", table.copy())
+        setting.join("class-later", table.copy())
         set_values(
             table,
             sessions_per_day=30.0 + 10 * rng.random(size),
@@ -328,7 +328,7 @@ def classes(setting: Setting) -> None:
             start_ms=begin - rng.integers(0, 6 * 60_000, size),
         )
         table["end_ms"] = begin + HOUR_MS + rng.integers(0, 8 * 60_000, size)
-        setting.join(f"class-{number}", table)
+        setting.join("class", table)
 
 
 def hackathons(setting: Setting) -> None:
@@ -375,7 +375,7 @@ def hackathons(setting: Setting) -> None:
         table["shape"] = setting.shapes.add(
             API, SDKS[number % 5][:2], operation="chat", system_hash=hashed(800_000 + number), src="api"
         )
-        setting.join(f"hackathon-{number}", table)
+        setting.join("hackathon", table)
 
 
 def release_day(setting: Setting) -> None:

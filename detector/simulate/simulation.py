@@ -63,7 +63,7 @@ class Simulation:
                 source.requests(self._setting.rng(source.name, place, begin), begin, end)
                 for place, source in enumerate(self._sources)
             ]
-            fresh = np.concatenate(drawn)
+            fresh = np.concatenate([rows for rows in drawn if len(rows)] or [held[:0]])
             fresh = failing(self._setting.rng("outage", begin), fresh, self._setting.outages)
             rows = np.concatenate([held, fresh[fresh["time_ms"] < self.end_ms]])
             due = rows["arrival_ms"] < end if end < self.end_ms else np.ones(len(rows), np.bool_)
@@ -134,7 +134,7 @@ def simulate(
     for number, dials in enumerate(world.campaigns):
         pools += campaigns(setting, dials, number, scale, world.least_accounts, len(texts))
         texts += campaign_writers(dials, number, seed, prompts)
-    sources: list[Cohort | Pool] = [*setting.cohorts, *pools]
+    sources: list[Cohort | Pool] = [*setting.cohorts(), *pools]
     end_ms = begin_ms + int(min(days if days is not None else world.days, world.days) * DAY_MS)
     roster = setting.roster
     records = sorted(roster.records + roster.later, key=lambda record: (record.effective_ms, record.account_id))

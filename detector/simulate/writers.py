@@ -197,12 +197,11 @@ _REAL_FAMILIES: Final = {
 
 
 def _collection(real: Collections | None, family: str, salt: int) -> tuple[str, ...]:
-    """The real collection whose name tells the family, or one of them by the salt."""
+    """A real collection whose name tells the family, or any of them, chosen by the salt."""
     scaffolded = {name: rows for name, rows in sorted((real.harvest if real else {}).items()) if "naked" not in name}
-    for name, rows in scaffolded.items():
-        if _REAL_FAMILIES.get(family, "?") in name:
-            return rows
-    return list(scaffolded.values())[salt % len(scaffolded)] if scaffolded else ()
+    fitting = [rows for name, rows in scaffolded.items() if _REAL_FAMILIES.get(family, "?") in name]
+    choice = fitting or list(scaffolded.values())
+    return choice[salt % len(choice)] if choice else ()
 
 
 def _people(real: Collections | None) -> tuple[str, ...]:
