@@ -126,7 +126,7 @@ CAPABILITIES: Final = (
 UNTOLD, BENIGN, CAMPAIGN = range(3)  # x_truth of an event
 
 MAX_TURNS: Final = 6000
-MOOD_CAP: Final = 4.0
+MOOD_CAP: Final = 12.0
 LAG_MEAN_MS: Final = 700.0  # of the log pipeline: an event arrives this much after it began, at most LAG_MAX_MS
 LAG_MAX_MS: Final = 5_000.0
 
@@ -297,7 +297,7 @@ def sessions(rng: np.random.Generator, actor: Columns, who: I64, when: I64) -> T
     tokens = np.clip(np.exp(normal[0] * actor["input_sigma"][row]) * actor["input"][row] * grown, 4, 190_000)
     rows["input"] = tokens
     rows["output"] = np.clip(np.exp(normal[1] * actor["output_sigma"][row]) * actor["output"][row], 1, 16_000)
-    rows["cached"] = np.where(turn > 0, tokens * actor["cached"][row], 0)
+    rows["cached"] = np.where((turn > 0) | ~actor["conversation"][row], tokens * actor["cached"][row], 0)
     rows["model"] = np.where(moment >= actor["adopt_ms"][row], NEW_MODEL, actor["model"][row])
     drawn = rng.random(total, dtype=np.float32)
     fails = actor["fails"][row]

@@ -37,9 +37,9 @@ def write(
         file.writelines(encoder.encode(row) + b"\n" for row in simulation.truth)
     total = 0
     with ExitStack() as files:
-        file = _opened(files, out_dir / f"events.ndjson{compress}", compress)
+        events = _opened(files, out_dir / f"events.ndjson{compress}", compress)
         for chunk in simulation.chunks():
-            file.write(b"\n".join(chunk) + b"\n")
+            events.write(b"\n".join(chunk) + b"\n")
             total += len(chunk)
             if progress is not None:
                 progress(len(chunk))
