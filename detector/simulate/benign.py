@@ -278,10 +278,10 @@ def niche_tools(setting: Setting) -> None:
     """
     rng = setting.rng("niche_tools")
     table = setting.joined(
-        rng, "niche_tool", setting.count(0.035), "home", tiers=("pro", "api-1", "api-1", "free"), daily=0.01
+        rng, "niche_tool", setting.count(0.035, 24), "home", tiers=("pro", "api-1", "api-1", "free"), daily=0.01
     )
     count = len(table)
-    tools = max(3, count // 14)
+    tools = max(6, count // 14)
     tool_of = (tools ** rng.random(count)).astype(np.int64)  # Zipf: a few have hundreds of users
     launched = rng.random(tools + 1) < 0.3
     launch_ms = setting.begin_ms + (rng.random(tools + 1) * setting.days * 86_400_000).astype(np.int64)

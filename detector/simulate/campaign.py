@@ -52,7 +52,7 @@ from detector.simulate.scenario import Content, Dials
 from detector.simulate.setting import Setting
 
 TILE_MS: Final = 300_000  # a lockstep burst
-BLOCK_MS: Final = 6 * HOUR_MS  # the pool is looked over this often: who is alive, how much work is due
+BLOCK_MS: Final = HOUR_MS  # the pool is looked over this often: who is alive, how much work is due
 BLOCKED_FOR_MS: Final = 20 * 60_000  # how long an operator keeps using banned accounts
 QUEUE_MS: Final = 5 * 60_000.0  # how long an item waits for a worker, on average
 PROBE_REFUSED: Final = 0.6
@@ -119,15 +119,15 @@ class Pool:
         return self._asked(rng, rows, account_row)
 
     def _balanced(self, rng: np.random.Generator, begin_ms: int, end_ms: int) -> tuple[I64, I64]:
-        """Round robin: in a block of hours, every account has its turn before any has a second one."""
+        """Round robin, block after block: every account has its turn before any has a second one."""
         who: list[I64] = []
         when: list[F64] = []
         for block in range((begin_ms - self.begin_ms) // BLOCK_MS, -(-(end_ms - self.begin_ms) // BLOCK_MS)):
             start = self.begin_ms + block * BLOCK_MS
-            alive, share = self._alive(start)
+            alive = self._alive(start)
             if not len(alive):
                 continue
-            due = self.dials.per_account_day * share.sum() * BLOCK_MS / DAY_MS
+            due = self.dials.per_account_day * len(alive) * BLOCK_MS / DAY_MS
             amount = int(due * (block + 1)) - int(due * block)
             low = (max(begin_ms, start) - start) / BLOCK_MS * amount
             high = (min(end_ms, start + BLOCK_MS) - start) / BLOCK_MS * amount
@@ -153,7 +153,7 @@ class Pool:
             start = self.begin_ms + burst * period + int(drawn.random() * max(period - TILE_MS, 0)) // TILE_MS * TILE_MS
             if not begin_ms <= start < end_ms:
                 continue
-            alive, _ = self._alive(start)
+            alive = self._alive(start)
             each = rng.binomial(4, min(self.dials.per_account_day / bursts / 4, 1.0), len(alive))
             if self.dials.per_account_day / bursts > 4:
                 each = rng.poisson(self.dials.per_account_day / bursts, len(alive))
@@ -162,12 +162,9 @@ class Pool:
             when.append(start + rng.random(len(chosen)) * TILE_MS)
         return _joined(who, when)
 
-    def _alive(self, block_ms: int) -> tuple[I64, F64]:
-        """Accounts alive at some time of the block that begins then, and for which share of it."""
-        start, end = self.table["start_ms"], self.table["end_ms"]
-        share = (np.minimum(end, block_ms + BLOCK_MS) - np.maximum(start, block_ms)) / BLOCK_MS
-        rows = np.flatnonzero(share > 0)
-        return rows, share[rows]
+    def _alive(self, block_ms: int) -> I64:
+        """Accounts alive at some time of the block that begins then."""
+        return np.flatnonzero((self.table["end_ms"] > block_ms) & (self.table["start_ms"] < block_ms + BLOCK_MS))
 
     def _asked(self, rng: np.random.Generator, rows: Table, account_row: I64) -> Table:
         """Give every exchange its work item, and what goes with its content."""
@@ -384,5 +381,5 @@ def _unrelated(
     elif aged.any():
         warm = table[aged].copy()
         as_people(rng, setting, warm, 0.08)
-        warm["start_ms"], warm["end_ms"], warm["truth"] = setting.begin_ms, warm["start_ms"], BENIGN
+        set_values(warm, end_ms=warm["start_ms"], start_ms=setting.begin_ms, truth=BENIGN)
         setting.join(f"{campaign_id}-warm-up", warm)

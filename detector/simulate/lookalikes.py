@@ -325,7 +325,7 @@ def classes(setting: Setting) -> None:
             roams=0.03,
             writer=writers.STUDENT,
             key=1 + mixed64(number * 19 + setting.seed) % (1 << 40),
-            start_ms=begin - rng.integers(0, 6 * 60_000, size),
+            start_ms=np.maximum(table["start_ms"], begin - rng.integers(0, 6 * 60_000, size)),
         )
         table["end_ms"] = begin + HOUR_MS + rng.integers(0, 8 * 60_000, size)
         setting.join("class", table)
@@ -336,7 +336,7 @@ def hackathons(setting: Setting) -> None:
     rng = setting.rng("hackathons")
     for number in range(max(1, round(setting.days / 7 * setting.benign_accounts / 36_000))):
         size = int(rng.integers(40, 160))
-        week = int(rng.integers(0, max(1, int(setting.days // 7) + 1)))
+        week = int(rng.integers(0, max(1, int(setting.days // 7) + 1))) if number else 0
         begin = setting.begin_ms + int(min(3 + 7 * week, max(setting.days - 0.5, 0) * 0.5) * DAY_MS) + 9 * HOUR_MS
         prefix = NETWORKS.pick(rng, "office", 1)
         created = (begin - rng.exponential(2 * HOUR_MS, size)).astype(np.int64)

@@ -82,7 +82,7 @@ class BenignWriters:
         """People: a popular question, a published prompt, code, another language, or something of their own."""
         text = self._text
         if turn:
-            return text("FOLLOW", seed, mixed64(seed)) if seed % 8 else text("ASK", seed, mixed64(seed))
+            return text("FOLLOW" if seed % 3 else "OWNASK", seed, mixed64(seed))
         mood = mixed64(key) % 100
         if self._human and mood < 60:
             copied = zipf_rank(mixed64(seed), len(self._human))
@@ -95,13 +95,13 @@ class BenignWriters:
             return text("PUBLISHED", mixed64(rank), mixed64(rank) if seed % 10 < 7 else seed)
         if mood < 27:
             return text("FOREIGN", key, seed)
-        return text("CODEASK" if mood < 40 else "ASK", key, seed)
+        return text("OWNCODE" if mood < 40 else "OWNASK", key, seed)
 
     def code_chat(self, key: int, seed: int, turn: int) -> str:
         """A developer who asks in a chat window."""
         if turn:
-            return self._text("CODEFOLLOW", seed, mixed64(seed))
-        return self._text("CODEASK" if mixed64(key) % 10 else "ASK", key, seed)
+            return self._text("CODEFOLLOW" if seed % 3 else "OWNCODE", seed, mixed64(seed))
+        return self._text("OWNCODE" if mixed64(key) % 10 else "OWNASK", key, seed)
 
     def agent(self, _key: int, seed: int, turn: int) -> str:
         """A harness: the task first, then what the tools gave back; now and then the user speaks."""
@@ -120,7 +120,7 @@ class BenignWriters:
 
     def student(self, key: int, seed: int, turn: int) -> str:
         """The assignment, pasted or reworded a little, then the usual follow-ups."""
-        return self._text("STUDENT", key, seed, 0.12) if turn == 0 else self._text("FOLLOW", seed, mixed64(seed))
+        return self._text("student", key, seed, 0.06) if turn == 0 else self._text("FOLLOW", seed, mixed64(seed))
 
     def curious(self, _key: int, seed: int, turn: int) -> str:
         """What everybody asks a new model."""
