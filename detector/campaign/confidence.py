@@ -5,15 +5,15 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
-- what is over within an hour or two is at most `watch`, unless it took a class's yearly work.
+- what is over within an hour is at most `watch`, unless it took more than a class could ask;
+  what sits in one place, as a class or a hackathon does, must have gone on for half a day.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
-
-import math
 
 from detector.campaign.group import Reading
 from detector.finding import Severity
@@ -26,7 +26,7 @@ CRITICAL_AT: Final = 0.97
 class Weights:
     """Log-odds that each reading adds at full strength."""
 
-    bias: float = -9.0
+    bias: float = -10.0
     size: float = 2.0
     young_surplus: float = 4.0
     work_list: float = 3.0
@@ -34,6 +34,7 @@ class Weights:
     concentration: float = 1.5
     duration: float = 2.0
     identity: float = 1.5
+    spread: float = 1.0
     single_turn: float = 1.0
     extraction: float = 1.5
 
@@ -57,9 +58,11 @@ def confidence(readings: list[Reading], weights: Weights) -> float:
 
 def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     """Return how loud to say it."""
-    by_name = {reading.name: reading.strength for reading in readings}
-    repeats = by_name.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
-    brief = by_name.get("duration", 0.0) <= 0.0 and requests < 5_000
+    strength = {reading.name: reading.strength for reading in readings}
+    hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
+    repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
+    in_one_place = strength.get("spread", 1.0) <= 0.0
+    brief = hours < (12.0 if in_one_place else 1.0) and requests < 5_000
     if score < WARNING_AT or repeats or brief:
         return "watch"
-    return "critical" if score >= CRITICAL_AT and by_name.get("size", 0.0) > 0.5 else "warning"
+    return "critical" if score >= CRITICAL_AT and strength.get("size", 0.0) > 0.5 else "warning"

@@ -35,7 +35,7 @@ def compose(
         if not math.isnan(r.strength) and r.strength > 0
     ]
     return Finding(
-        finding_id=f"f-{campaign.campaign_id}",
+        finding_id=f"{'w' if campaign.severity == 'watch' else 'f'}-{campaign.campaign_id}",
         seq=campaign.seq,
         kind="campaign",
         subject=campaign.campaign_id,

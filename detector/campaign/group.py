@@ -17,6 +17,7 @@ is NaN where it cannot be known. Which harmless group each one is there for:
     single_turn      question and answer            conversations
     extraction       reasoning, grading, generation ordinary questions
     identity         payment, card or client shared independent customers
+    spread           from many networks             a class, an office, a campus: in one place
     size             many                           a team
 """
 
@@ -137,6 +138,7 @@ def read(group: GroupColumns) -> list[Reading]:
         _concentration(group),
         _duration(group),
         _identity(group),
+        _spread(group),
         _single_turn(group),
         _extraction(group),
     ]
@@ -227,6 +229,19 @@ def _identity(group: GroupColumns) -> Reading:
         share,
         0.02,
         f"{share:.0%} of its accounts share a rare payment, card pattern or client print with others of the group",
+    )
+
+
+def _spread(group: GroupColumns) -> Reading:
+    place = np.isin(group.kind[group.link], [LinkKind.PREFIX, LinkKind.ADDRESS])
+    most = int(np.bincount(group.link[place]).max()) if place.any() else 0
+    share = most / max(1, len(group.age))
+    return Reading(
+        "spread",
+        ramp(share, 0.5, 0.1),
+        share,
+        0.5,
+        f"at most {share:.0%} of its accounts come from one network; a class or an office sits in one place",
     )
 
 

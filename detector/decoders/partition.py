@@ -1,4 +1,4 @@
-"""Which partition Kafka's default partitioner gives a key: murmur2, so that a replay spreads accounts as the topic does.
+"""Which partition Kafka's default partitioner gives a key, so that a replay spreads accounts as the topic does.
 
 The same function as `org.apache.kafka.common.utils.Utils.murmur2` with seed 0x9747b28c, for a
 whole batch of keys at once: the keys stand in a matrix of 32-bit words, and word k of every key

@@ -53,12 +53,12 @@ class Origins:
     _lines: list[I32] = field(default_factory=list)
 
     def add(self, first: int, count: int) -> None:
-        """The next `count` events are the whole values `first`, `first` + 1, …"""
+        """Say that the next `count` events are the whole values from `first` on."""
         self._values.append(np.arange(first, first + count, dtype=np.int32))
         self._lines.append(np.zeros(count, np.int32))
 
     def add_lines(self, index: int, lines: list[int]) -> None:
-        """The next events are these lines of value `index`."""
+        """Say that the next events are these lines of value `index`."""
         self._values.append(np.full(len(lines), index, np.int32))
         self._lines.append(np.array(lines, np.int32))
 

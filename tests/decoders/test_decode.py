@@ -320,7 +320,9 @@ def test_the_hash_of_the_system_prompt_is_the_gateways_or_that_of_its_text() -> 
     ],
 )
 def test_a_reasoning_block_is_foreign_when_any_known_part_of_its_issuer_differs(issuer: str, foreign: int) -> None:
-    batch = one(account_id="a/1", session_id="s", model="openai/m", reasoning_block_hash="h", reasoning_block_issuer=issuer)
+    batch = one(
+        account_id="a/1", session_id="s", model="openai/m", reasoning_block_hash="h", reasoning_block_issuer=issuer
+    )
     assert batch.block_foreign.tolist() == [foreign]
 
 
@@ -352,7 +354,27 @@ def test_events_go_to_the_partition_of_their_account() -> None:
 
 
 _things: st.SearchStrategy[Any] = st.sampled_from(
-    [None, True, 0, -1, 3, 2**53 + 1, 2**70, 1.5, 7.0, 1e300, "", "x", "é/\ud800", "1.2.3.4", "ok", "0" * 16, [], {}, {"status": 1}]
+    [
+        None,
+        True,
+        0,
+        -1,
+        3,
+        2**53 + 1,
+        2**70,
+        1.5,
+        7.0,
+        1e300,
+        "",
+        "x",
+        "é/\ud800",
+        "1.2.3.4",
+        "ok",
+        "0" * 16,
+        [],
+        {},
+        {"status": 1},
+    ]
 )
 _events = st.dictionaries(st.sampled_from(Wire.__struct_fields__), _things, max_size=4).map(lambda f: event(**f))
 _lines = st.binary(max_size=9) | _events
