@@ -35,7 +35,7 @@ def decode(cls: type[T], data: bytes) -> T:
         if version != VERSION:
             raise DecodeError("internal_version", f"record of version {version}, this worker reads {VERSION}")
         return typing.cast("T", _unpack(cls, packed))
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
         raise DecodeError("internal_malformed", f"{cls.__name__}: {error}") from None
 
 
@@ -57,22 +57,19 @@ def _readers(cls: Any) -> tuple[Callable[[Any], Any], ...]:
 def _reader(hint: Any) -> Callable[[Any], Any]:
     if is_dataclass(hint):
         return partial(_unpack, hint)
-    origin = typing.get_origin(hint)
-    return _array if origin is np.ndarray else _tuples if origin is tuple else _same
+    if typing.get_origin(hint) is np.ndarray:
+        (scalar,) = typing.get_args(typing.get_args(hint)[1])
+        return partial(_array, np.dtype(scalar))
+    return partial(msgspec.convert, type=hint)
 
 
 def _unpack(cls: Any, packed: list[Any]) -> Any:
     return cls(*[read(value) for read, value in zip(_readers(cls), packed, strict=True)])
 
 
-def _array(packed: Any) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
-    dtype, shape, buffer = packed
+def _array(dtype: np.dtype[Any], packed: Any) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
+    # the dtype in the record is compared, never interpreted: numpy evaluates some strings as Python
+    name, shape, buffer = packed
+    if name != dtype.str:
+        raise ValueError(f"a column of {name!r} where {dtype.str!r} belongs")
     return np.frombuffer(buffer, dtype).reshape(shape)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _same(value: Any) -> Any:
-    return value
