@@ -35,7 +35,7 @@ def decode(cls: type[T], data: bytes) -> T:
         if version != VERSION:
             raise DecodeError("internal_version", f"record of version {version}, this worker reads {VERSION}")
         return typing.cast("T", _unpack(cls, packed))
-    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DecodeError("internal_malformed", f"{cls.__name__}: {error}") from None
 
 
