@@ -354,7 +354,6 @@ def test_a_link_that_everybody_shares_loses_its_edges_and_is_looked_at_again_a_d
     assert partition.links["flags"].tolist() == [COMMON]
     assert len(partition.edges) == 0
     partition.absorb(crowd.step(FIRST_STEP + 1_440, rows))
-    partition.absorb(crowd.step(FIRST_STEP + 1_510, rows))
     assert partition.links["flags"].tolist() == [0]
     young = [f"y{i}" for i in range(200)]
     partition.absorb(crowd.step(FIRST_STEP + 1_511, [(account, T, "popular") for account in young]))
