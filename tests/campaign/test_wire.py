@@ -167,9 +167,17 @@ def test_one_field_of_the_wrong_type_is_malformed(position: int, wrong: Any) -> 
 
 
 def test_a_column_of_another_type_is_malformed() -> None:
-    record = Inner(np.zeros(1, np.int32), ())  # type: ignore[arg-type]
+    packed = [("<i4", (1,), bytes(4)), []]
     with pytest.raises(DecodeError, match="internal_malformed"):
-        wire.decode(Inner, wire.encode(record))
+        wire.decode(Inner, msgspec.msgpack.encode((wire.VERSION, packed)))
+
+
+def test_a_sum_that_came_out_wider_is_written_as_declared_and_a_number_of_another_kind_is_refused() -> None:
+    counts = np.add.reduceat(np.ones(4, np.uint32), [0, 2])
+    assert counts.dtype != np.uint32
+    assert wire.decode(Inner, wire.encode(Inner(counts, ()))).bits.tolist() == [2, 2]
+    with pytest.raises(TypeError, match="same_kind"):
+        wire.encode(Inner(np.ones(1), ()))
 
 
 def test_a_record_of_another_version_is_named_so() -> None:
