@@ -34,7 +34,7 @@ from detector.campaign.observation import CAPABILITIES
 from detector.event import I64, EventBatch, Mask, hash64
 from detector.signals import SIGNALS, Signal
 from detector.stages.records import Records
-from detector.stages.steps import FACTS, MODEL, PAIR, Pending, Sentences, Verdicts, messages, nothing
+from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message
 from detector.window import activity, rest
 from detector.window.clock import UNSET, PartitionClock
@@ -168,7 +168,7 @@ class AccountStage:
         state.deleted, state.changed = [], False
         dirty = np.flatnonzero(self._dirty & (self._partition == partition))
         tails = [self._records.dump(row) for row in dirty.tolist()]
-        encoded = rest.encode(self._table[dirty], tails)
+        encoded = rest.encode(activity.rows_of(self._table, dirty), tails)
         rows |= {f"a{self._ids[row]}": value for row, value in zip(dirty.tolist(), encoded, strict=True)}
         self._dirty[dirty] = False
         for generation in [g for g in state.id_chunks if g not in state.recent.generations()]:
@@ -216,8 +216,8 @@ class AccountStage:
         self._ids.extend([""] * (len(ids) - len(reused)))
         if len(self._ids) > len(self._table):
             more = max(len(self._table), len(self._ids) - len(self._table))
-            self._table = np.concatenate([self._table, activity.fresh(more)])
-            self._known = np.concatenate([self._known, np.zeros(more, activity.KNOWN)])
+            self._table = joined([self._table, activity.fresh(more)], activity.ROW)
+            self._known = joined([self._known, np.zeros(more, activity.KNOWN)], activity.KNOWN)
             self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
             self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
             self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])
@@ -225,7 +225,8 @@ class AccountStage:
             state.rows[account_id] = row
             self._ids[row] = account_id
             self._account[row] = hash64(account_id, self._settings.hash_key)
-        self._table[rows] = activity.fresh(1)
+        plain = f"V{activity.ROW.itemsize}"
+        self._table.view(plain)[rows] = activity.fresh(1).view(plain)
         known = np.zeros(1, activity.KNOWN)
         for name in ("created_ms", "status_ms", "tier", "status"):
             known[name] = -1
@@ -360,16 +361,18 @@ class AccountStage:
         for name, missing in zip(self._signal_names, np.isnan(strengths).sum(axis=1).tolist(), strict=True):
             self.unavailable[name] += missing
 
-        facts = np.empty(len(rows), FACTS)
-        facts["row"], facts["step"], facts["score"] = rows, step, scores
-        facts["account"], facts["partition"] = accounts.account, self._partition[rows]
+        closed = np.empty(len(rows), CLOSED)
+        closed["row"], closed["step"] = rows, step
+        closed["account"], closed["partition"] = accounts.account, self._partition[rows]
+        facts = closed["facts"]
+        facts["score"] = scores
         for name in ("created_ms", "status_ms", "org", "tier", "status"):
             facts[name] = self._known[name][rows]
         for name in ("first_seen_ms", "requests", "output_tokens", "capabilities", "labels"):
             facts[name] = table[name][rows]
         for name, column in _FACTS_READ:
             facts[name] = accounts[column]
-        self._facts.append(facts)
+        self._facts.append(closed)
 
     def _share_signups(self, rows: I64, step: I64, end_ms: I64) -> None:
         """Note the links of the records of these accounts: once a day, and when a record brings others."""
@@ -449,11 +452,11 @@ class AccountStage:
             if len(mine):
                 state.pending.add(mine)
         if closed:
-            self._announce(ticks, np.concatenate(closed))
+            self._announce(ticks, joined(closed, PAIR))
 
     def _announce(self, ticks: dict[int, list[int]], pairs: npt.NDArray[Any]) -> None:
-        facts = np.concatenate(self._facts) if self._facts else np.zeros(0, FACTS)
-        pairs = np.concatenate([pairs, *self._signups])
+        facts = joined(self._facts, CLOSED)
+        pairs = joined([pairs, *self._signups], PAIR)
         told = _joined(self._verdicts, len(self._signals))
         self._facts, self._verdicts, self._signups = [], [], []
         wide = self._settings.link_partitions
@@ -486,7 +489,7 @@ def _split(pairs: npt.NDArray[Any], partition: npt.NDArray[Any], partitions: lis
     if len(partitions) == 1:
         return [(partitions[0], pairs)]
     order = np.argsort(partition.astype(np.int16), kind="stable")
-    pairs, partition = pairs[order], partition[order]
+    pairs, partition = activity.rows_of(pairs, order), partition[order]
     bounds = np.searchsorted(partition, [*partitions, partitions[-1] + 1]).tolist()
     return [(p, pairs[start:end]) for p, start, end in zip(partitions, bounds, bounds[1:], strict=False)]
 
