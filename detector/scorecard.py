@@ -104,7 +104,8 @@ class ScoreCard(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one system on one stream. None: the stream does not allow the figure.
 
     Over several campaigns the served shares are of all their exchanges together, and the times to detect
-    are of the slowest (None when one was never detected).
+    are of the slowest (None when one was never detected); `served_share_last` is that of the campaign that
+    began last, which is how a succession shows. `..._by_account` counts until each account's own flag.
     """
 
     system: str
@@ -116,6 +117,7 @@ class ScoreCard(msgspec.Struct, frozen=True, kw_only=True):
     unlabelled_accounts: int
     served_share: float | None
     served_share_by_account: float | None
+    served_share_last: float | None
     hours_to_detect: float | None
     exchanges_to_detect: int | None
     hours_to_half: float | None
@@ -290,6 +292,7 @@ def score(
         unlabelled_accounts=int((known & ~benign & ~harvesting).sum()),
         served_share=_share(sum(c.served_share * c.exchanges for c in campaigns), harvested),
         served_share_by_account=_share(sum(c.served_share_by_account * c.exchanges for c in campaigns), harvested),
+        served_share_last=_last_served(campaigns, counted, accounts.campaigns),
         hours_to_detect=_slowest([c.hours_to_detect for c in campaigns]),
         exchanges_to_detect=_slowest([c.exchanges_to_detect for c in campaigns]),
         hours_to_half=_slowest([c.hours_to_half for c in campaigns]),
@@ -462,6 +465,12 @@ def _campaign(accounts: _Accounts, counted: _Counted, before: _Before, c: int, n
         recall=_share((enough & (accounts.flagged_ms < NEVER)).sum(), enough.sum()),
         curve=curve,
     )
+
+
+def _last_served(campaigns: Sequence[CampaignScore], counted: _Counted, names: Sequence[str]) -> float | None:
+    began = dict(zip(names, counted.campaign_first_ms.tolist(), strict=True))
+    last = max(campaigns, key=lambda c: (began[c.campaign_id], c.campaign_id), default=None)
+    return last.served_share if last else None
 
 
 def _cohorts(accounts: _Accounts, counted: _Counted) -> list[CohortScore]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detector.finding import Action, Finding, Reason, Severity, State, Verdict
-from detector.verdict import Verdicts, VerdictPolicy, action_of
+from detector.verdict import VerdictPolicy, Verdicts, action_of
 
 HOUR = 3_600_000
 ENFORCING = VerdictPolicy(enforce=True)

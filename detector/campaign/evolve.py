@@ -32,7 +32,9 @@ class Campaign:
     announced: set[int] = field(default_factory=set)
     seq: int = 0
     updated_ms: int = 0
-    read_at_members: int = 0
+    read_ms: int = 0
+    read_at_edges: int = 0
+    touched: int = 0  # edges changed since it was read
     raised: bool = False
     merged_from: list[str] = field(default_factory=list)
 

@@ -111,7 +111,7 @@ def _second_look(value: bytes, error: Exception, decode: Decode) -> tuple[Any, s
     """Return (row, "", "") if the value can be mended, or else (None, reason, detail)."""
     if not value.strip():
         return None, "empty_record", ""
-    mended = _LONE_SURROGATE.sub(rb"\\ufffd", value.decode("utf-8", "replace").encode())
+    mended = mend(value)
     if mended != value:
         try:
             return decode(mended), "", ""
@@ -123,6 +123,11 @@ def _second_look(value: bytes, error: Exception, decode: Decode) -> tuple[Any, s
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as caught:
             error = caught
     return None, *_reason(mended, error)
+
+
+def mend(value: bytes) -> bytes:
+    """Return the value with U+FFFD for what is not UTF-8 and for lone surrogate escapes."""
+    return _LONE_SURROGATE.sub(rb"\\ufffd", value.decode("utf-8", "replace").encode())
 
 
 def _with_integers(value: Any) -> Any:

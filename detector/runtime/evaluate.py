@@ -26,6 +26,7 @@ from detector.baselines import BASELINES, Baseline, Flag, RequestReader, Request
 from detector.errors import InputError
 from detector.finding import Finding
 from detector.pipeline import PipelineSettings
+from detector.runtime.files import lines_of
 from detector.runtime.replay import replay
 from detector.scorecard import Exchanges, Flags, ScoreCard, Truth, TruthRecord, score
 
@@ -40,17 +41,14 @@ _ROWS_AT_ONCE: Final = 1_000_000
 
 
 def read_truth(path: Path) -> list[TruthRecord]:
-    """Return the labels of a file; raise InputError naming the line that is none."""
+    """Return the labels of a file of NDJSON; raise InputError naming the line that is none."""
     decode = msgspec.json.Decoder(TruthRecord).decode
     records = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                records.append(decode(line))
-            except msgspec.DecodeError as error:
-                raise InputError(f"{path}:{number}: not a ground truth record: {error}") from None
+    for number, line in lines_of(str(path)):
+        try:
+            records.append(decode(line))
+        except msgspec.DecodeError as error:
+            raise InputError(f"{path}:{number}: not a ground truth record: {error}") from None
     if not records:
         raise InputError(f"{path}: no ground truth records")
     return records

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -55,8 +56,8 @@ def bytes_of(paths: Sequence[str]) -> int | None:
         return None
     total = 0
     for path in paths:
-        with _explained(path, lambda: 0):
-            total += Path(path).stat().st_size
+        with _explained(path, lambda: 0), Path(path).open("rb") as opened:  # so that what cannot be read is found out
+            total += os.fstat(opened.fileno()).st_size
     return total
 
 

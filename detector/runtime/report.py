@@ -60,6 +60,7 @@ def _plain(x: float) -> str:
 COLUMNS: Final = (
     Column("served_share", "served share", _percent, 1.0),
     Column("served_share_by_account", "served before own flag", _percent, 1.0),
+    Column("served_share_last", "served share, last campaign", _percent, 1.0),
     Column("hours_to_detect", "hours to detect", _plain),
     Column("exchanges_to_detect", "exchanges to detect", _plain),
     Column("hours_to_half", "hours to 50 % flagged", _plain),

@@ -20,7 +20,7 @@ hashes of the actor and the day, so that a slice can be drawn without the slices
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U64 = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.void]  # rows of ACTOR or REQUEST
+Columns = dict[str, npt.NDArray[Any]]  # an ACTOR table by column
 
 ACTOR: Final = np.dtype([
     ("account", "i4"), ("start_ms", "i8"), ("end_ms", "i8"), ("truth", "i1"),
@@ -47,8 +48,8 @@ ACTOR: Final = np.dtype([
     ("fails", "f4"), ("refused", "f4"), ("limited", "f4"), ("retries", "i2"),
 ])
 REQUEST: Final = np.dtype([
-    ("arrival_ms", "i8"), ("time_ms", "i8"), ("id", "u8"), ("session", "u8"), ("key", "u8"), ("seed", "u8"), ("address", "i8"),
-    ("account", "i4"), ("shape", "i4"), ("input", "i4"), ("output", "i4"), ("cached", "i4"), ("ttft_ms", "i4"), ("duration_ms", "i4"),
+    ("arrival_ms", "i8"), ("time_ms", "i8"), ("id", "u8"), ("session", "u8"), ("key", "u8"), ("seed", "u8"), ("address", "i8"), ("block", "u8"),
+    ("account", "i4"), ("issuer", "i4"), ("shape", "i4"), ("input", "i4"), ("output", "i4"), ("cached", "i4"), ("ttft_ms", "i4"), ("duration_ms", "i4"),
     ("turn", "i4"), ("turns", "i4"), ("end_user", "i4"), ("model", "i2"), ("retries", "i2"),
     ("outcome", "i1"), ("truth", "i1"), ("writer", "i1"), ("capability", "i1"),
 ])
@@ -78,7 +79,6 @@ def _curves() -> F64:
 
 
 CURVES: Final = _curves()
-_CURVE_PEAKS: Final = CURVES.max(axis=1)
 
 
 def mixed(numbers: npt.NDArray[np.generic]) -> U64:
@@ -113,122 +113,144 @@ class Cohort:
     def __init__(self, name: str, table: Table) -> None:
         self.name = name
         self.table = table
-        peak = _CURVE_PEAKS[table["curve"]] * np.where(table["day_sigma"] > 0, MOOD_CAP, 1.0)
-        self._bounds = np.cumsum(table["sessions_per_day"] * peak)
+        self.columns = columns_of(table)
+        self._hour = -1
+        self._bounds: F64 = np.zeros(0)
 
     def expected(self, begin_ms: int, end_ms: int) -> float:
         """Return about how many requests there will be in a stretch of time (nights and ramps ignored)."""
         table = self.table
         days = np.clip(np.minimum(table["end_ms"], end_ms) - np.maximum(table["start_ms"], begin_ms), 0, None) / DAY_MS
         turns = np.minimum(table["turns"] * np.exp(table["turns_sigma"] ** 2 / 2), MAX_TURNS)
-        return float((table["sessions_per_day"] * days * np.maximum(turns, 1)).sum())
+        return float((table["sessions_per_day"] * days * np.maximum(turns, 1) * (5 + 2 * table["weekend"]) / 7).sum())
 
     def requests(self, rng: np.random.Generator, begin_ms: int, end_ms: int) -> Table:
         """Return the requests of the sessions that begin in [begin_ms, end_ms), in no order."""
-        if not len(self._bounds) or self._bounds[-1] <= 0:
+        who: list[I64] = []
+        when: list[I64] = []
+        for hour in range(begin_ms // HOUR_MS, -(-end_ms // HOUR_MS)) if len(self.table) else ():
+            bounds = self._bounds_of(hour)
+            start, end = max(begin_ms, hour * HOUR_MS), min(end_ms, (hour + 1) * HOUR_MS)
+            count = rng.poisson(bounds[-1] * (end - start) / DAY_MS)
+            if count:
+                who.append(np.searchsorted(bounds, rng.random(count) * bounds[-1], side="right"))
+                when.append(start + (rng.random(count) * (end - start)).astype(np.int64))
+        if not who:
             return np.zeros(0, REQUEST)
-        count = rng.poisson(self._bounds[-1] * (end_ms - begin_ms) / DAY_MS)
-        if not count:
-            return np.zeros(0, REQUEST)
-        who = np.searchsorted(self._bounds, rng.random(count) * self._bounds[-1], side="right")
-        when = begin_ms + (rng.random(count) * (end_ms - begin_ms)).astype(np.int64)
-        chosen = self.table[who]
-        kept = _kept(rng, chosen, who, when)
-        return sessions(rng, chosen[kept], when[kept])
+        chosen, moments = np.concatenate(who), np.concatenate(when)
+        kept = self._kept(rng, chosen, moments)
+        return sessions(rng, self.columns, chosen[kept], moments[kept])
+
+    def _bounds_of(self, hour: int) -> F64:
+        """Cumulative sessions per day of the actors at an hour (since the epoch): rate x curve x weekend x the day's mood."""
+        if hour != self._hour:
+            table = self.columns
+            local_h = hour + table["shift_h"]
+            weight = table["sessions_per_day"] * CURVES[table["curve"], (local_h % 24).astype(np.int64)]
+            day = (local_h // 24).astype(np.int64)
+            weight = weight * np.where((day + 3) % 7 >= 5, table["weekend"], 1.0)  # day 0 of the epoch was a Thursday
+            drawn = mixed(mixed(table["account"]) + day.astype(np.uint64))
+            normal = np.sqrt(-2 * np.log1p(-uniforms(drawn))) * np.cos(2 * np.pi * uniforms(mixed(drawn)))
+            sigma = table["day_sigma"]
+            weight *= np.minimum(np.exp(sigma * normal - sigma * sigma / 2), MOOD_CAP)
+            self._hour, self._bounds = hour, np.cumsum(weight)
+        return self._bounds
+
+    def _kept(self, rng: np.random.Generator, who: I64, when: I64) -> npt.NDArray[np.bool_]:
+        """Thin sessions by life span and by the ramp after the start."""
+        table = self.columns
+        start, ramp = table["start_ms"][who], table["ramp_days"][who]
+        kept = (when >= start) & (when < table["end_ms"][who])
+        if ramp.any():
+            grown = (when - start) / (np.maximum(ramp, 1e-3) * DAY_MS)
+            kept &= rng.random(len(who)) < np.where(ramp > 0, np.clip(grown, 0.05, 1.0), 1.0)
+        return kept
 
 
-def _kept(rng: np.random.Generator, chosen: Table, who: I64, when: I64) -> npt.NDArray[np.bool_]:
-    """Thin candidate sessions by life span, hour, weekend, the day's mood and the ramp after the start."""
-    local_h = (when / HOUR_MS + chosen["shift_h"]) % 24
-    curve = chosen["curve"]
-    chance = CURVES[curve, local_h.astype(np.int64)] / _CURVE_PEAKS[curve]
-    day = (when + (chosen["shift_h"] * HOUR_MS).astype(np.int64)) // DAY_MS
-    chance *= np.where((day + 3) % 7 >= 5, chosen["weekend"], 1.0)  # day 0 of the epoch was a Thursday
-    moody = chosen["day_sigma"] > 0
-    if moody.any():
-        drawn = mixed(mixed(chosen["account"]) + day.astype(np.uint64))
-        normal = np.sqrt(-2 * np.log1p(-uniforms(drawn))) * np.cos(2 * np.pi * uniforms(mixed(drawn)))
-        sigma = chosen["day_sigma"]
-        chance *= np.where(moody, np.minimum(np.exp(sigma * normal - sigma * sigma / 2), MOOD_CAP) / MOOD_CAP, 1.0)
-    ramp = chosen["ramp_days"]
-    age_days = (when - chosen["start_ms"]) / DAY_MS
-    chance *= np.where(ramp > 0, np.clip(age_days / np.maximum(ramp, 1e-3), 0.05, 1.0), 1.0)
-    return (rng.random(len(who)) < chance) & (when >= chosen["start_ms"]) & (when < chosen["end_ms"])
+def columns_of(table: Table) -> Columns:
+    """Return the columns of an actor table, contiguous."""
+    return {name: np.ascontiguousarray(table[name]) for name in ACTOR.names or ()}
 
 
-def sessions(rng: np.random.Generator, who: Table, when: I64) -> Table:
-    """Return the requests of sessions: actor row `who[i]` begins one at `when[i]`."""
+def sessions(rng: np.random.Generator, actor: Columns, who: I64, when: I64) -> Table:
+    """Return the requests of sessions: actor `who[i]` begins one at `when[i]`."""
     count = len(who)
-    lengths = np.exp(rng.standard_normal(count) * who["turns_sigma"]) * who["turns"]
+    sigma = actor["turns_sigma"][who]
+    lengths = np.exp(rng.standard_normal(count, dtype=np.float32) * sigma) * actor["turns"][who]
     lengths = np.clip(np.rint(lengths), 1, MAX_TURNS).astype(np.int64)
     of = np.repeat(np.arange(count), lengths)
+    row = who[of]
     first = np.cumsum(lengths) - lengths
     total = len(of)
     turn = np.arange(total) - first[of]
-    gaps = np.exp(rng.standard_normal(total) * who["gap_sigma"][of]) * who["gap_s"][of] * 1000.0
-    gaps[first] = 0.0
-    elapsed = np.cumsum(gaps)
-    elapsed -= elapsed[first][of]
-    session = rng.integers(1, 1 << 63, count, dtype=np.uint64)
-    rows = np.zeros(total, REQUEST)
-    rows["time_ms"] = when[of] + elapsed.astype(np.int64)
-    rows["session"] = session[of]
-    rows["key"] = np.where(who["key"] > 0, who["key"], session)[of]
-    rows["turn"] = turn
-    alive = rows["time_ms"] < who["end_ms"][of]
+    moment = when[of]
+    if total > count:
+        gaps = np.exp(rng.standard_normal(total, dtype=np.float32) * actor["gap_sigma"][row]) * actor["gap_s"][row] * 1000.0
+        gaps[first] = 0.0
+        elapsed = np.cumsum(gaps, dtype=np.float64)
+        moment = moment + (elapsed - elapsed[first][of]).astype(np.int64)
+    alive = moment < actor["end_ms"][row]
     if not alive.all():
-        rows, of, turn, total = rows[alive], of[alive], turn[alive], int(alive.sum())
-    actor = who[of]
-    rows["turns"] = np.where(actor["conversation"], turn + 1, 1)
-    rows["shape"] = actor["shape"] + (mixed(session) % who["shapes"].astype(np.uint64)).astype(np.int64)[of]
-    rows["address"] = _addresses(rng, who, when, session)[of]
-    rows["end_user"] = (rng.random(count) ** 3 * who["end_users"]).astype(np.int64)[of] + 1
-    for name in ("account", "writer", "truth", "retries"):
-        rows[name] = actor[name]
-    return finished(rng, rows, actor)
-
-
-def _addresses(rng: np.random.Generator, who: Table, when: I64, session: U64) -> I64:
-    """One address per session: a lease of some days, a fresh host of a fleet, or the network away from home."""
-    away = rng.random(len(who)) < who["roams"]
-    prefix = np.where(away, who["prefix_away"], who["prefix"])
-    account = mixed(who["account"])
-    lease_days = 2 + (account % np.uint64(28)).astype(np.int64)
-    lease = mixed(account + ((when // DAY_MS) // lease_days).astype(np.uint64) * np.uint64(7919) + prefix.astype(np.uint64))
-    fleet = who["hosts"] > 0
-    host = np.where(fleet, who["host"] + (mixed(session) % np.maximum(who["hosts"], 1).astype(np.uint64)).astype(np.int64), 0)
-    leased = np.where(who["host"] > 0, who["host"], (lease % NETWORKS.hosts[prefix].astype(np.uint64)).astype(np.int64))
-    elsewhere = (lease % NETWORKS.hosts[prefix].astype(np.uint64)).astype(np.int64)
-    host = np.where(away, elsewhere, np.where(fleet, host, leased))
-    return (prefix.astype(np.int64) << 16) | (host & 0xFFFF)
-
-
-def finished(rng: np.random.Generator, rows: Table, actor: Table) -> Table:
-    """Fill what every request has, whoever makes it: ids, tokens, model, outcome, times, arrival."""
-    total = len(rows)
-    rows["id"] = rng.integers(1, 1 << 63, total, dtype=np.uint64)
-    rows["seed"] = rng.integers(1, 1 << 63, total, dtype=np.uint64)
+        row, of, turn, moment = row[alive], of[alive], turn[alive], moment[alive]
+        total = len(row)
+    session = rng.bit_generator.random_raw(count) | np.uint64(1)
+    key = actor["key"][who]
+    rows = np.zeros(total, REQUEST)
+    rows["time_ms"] = moment
+    rows["session"] = session[of]
+    rows["key"] = np.where(key > 0, key, session)[of]
+    rows["turn"] = turn
+    # a later turn presents the reasoning block of the session so far, issued to the same account
+    rows["block"] = np.where(turn > 0, session[of], 0)
+    rows["issuer"] = actor["account"][row]
+    turns = np.where(actor["conversation"][row], turn + 1, 1)
+    rows["turns"] = turns
+    rows["shape"] = (actor["shape"][who] + (session % actor["shapes"][who].astype(np.uint64)).astype(np.int64))[of]
+    rows["address"] = _addresses(rng, actor, who, when, session)[of]
+    rows["end_user"] = (rng.random(count) ** 3 * actor["end_users"][who]).astype(np.int64)[of] + 1
+    for name in ("account", "writer", "truth", "retries", "capability"):
+        rows[name] = actor[name][row]
+    seed = rng.bit_generator.random_raw(total)
+    rows["seed"] = seed
+    rows["id"] = mixed(seed)
     normal = rng.standard_normal((2, total), dtype=np.float32)
-    grown = 1.0 + actor["grow"] * np.minimum(rows["turns"] - 1, 60)
-    rows["input"] = np.clip(np.exp(normal[0] * actor["input_sigma"]) * actor["input"] * grown, 4, 190_000)
-    rows["output"] = np.clip(np.exp(normal[1] * actor["output_sigma"]) * actor["output"], 1, 16_000)
-    rows["cached"] = np.where(rows["turn"] > 0, rows["input"] * actor["cached"], 0)
-    rows["model"] = np.where(rows["time_ms"] >= actor["adopt_ms"], NEW_MODEL, actor["model"])
-    rows["capability"] = actor["capability"]
-    drawn = rng.random(total)
-    fails, limited, refused = actor["fails"], actor["limited"], actor["refused"]
-    outcome = np.where(drawn < fails, ERROR, np.where(drawn < fails + limited, RATE_LIMITED, OK))
-    rows["outcome"] = np.where((outcome == OK) & (drawn > 1 - refused), REFUSED, outcome)
+    grown = 1.0 + actor["grow"][row] * np.minimum(turns - 1, 60)
+    tokens = np.clip(np.exp(normal[0] * actor["input_sigma"][row]) * actor["input"][row] * grown, 4, 190_000)
+    rows["input"] = tokens
+    rows["output"] = np.clip(np.exp(normal[1] * actor["output_sigma"][row]) * actor["output"][row], 1, 16_000)
+    rows["cached"] = np.where(turn > 0, tokens * actor["cached"][row], 0)
+    rows["model"] = np.where(moment >= actor["adopt_ms"][row], NEW_MODEL, actor["model"][row])
+    drawn = rng.random(total, dtype=np.float32)
+    fails = actor["fails"][row]
+    outcome = np.where(drawn < fails, ERROR, np.where(drawn < fails + actor["limited"][row], RATE_LIMITED, OK))
+    rows["outcome"] = np.where((outcome == OK) & (drawn > 1 - actor["refused"][row]), REFUSED, outcome)
     return settled(rng, rows)
+
+
+def _addresses(rng: np.random.Generator, actor: Columns, who: I64, when: I64, session: U64) -> I64:
+    """One address per session: a lease of some days, a host of a fleet, or the network away from home."""
+    away = rng.random(len(who)) < actor["roams"][who]
+    prefix = np.where(away, actor["prefix_away"][who], actor["prefix"][who]).astype(np.int64)
+    account = mixed(actor["account"][who])
+    lease_days = 2 + (account % np.uint64(28)).astype(np.int64)
+    lease = mixed(account + ((when // DAY_MS) // lease_days * 7919 + prefix).astype(np.uint64))
+    leased = (lease % NETWORKS.hosts[prefix].astype(np.uint64)).astype(np.int64)
+    hosts, fixed = actor["hosts"][who], actor["host"][who]
+    of_fleet = fixed + (mixed(session) % np.maximum(hosts, 1).astype(np.uint64)).astype(np.int64)
+    host = np.where(away, leased, np.where(hosts > 0, of_fleet, np.where(fixed > 0, fixed, leased)))
+    return (prefix << 16) | (host & 0xFFFF)
 
 
 def settled(rng: np.random.Generator, rows: Table) -> Table:
     """Fill what follows from outcome and tokens (also after an outcome was changed): output, durations, arrival."""
-    unserved = (rows["outcome"] == ERROR) | (rows["outcome"] == RATE_LIMITED) | (rows["outcome"] == BLOCKED)
-    rows["output"] = np.where(unserved, 0, np.where(rows["outcome"] == REFUSED, np.minimum(rows["output"], 60), rows["output"]))
-    noise = np.exp(rng.standard_normal(len(rows), dtype=np.float32) * 0.3)
-    rows["ttft_ms"] = (180 + (rows["input"] - rows["cached"]) * 0.06) * noise
-    rows["duration_ms"] = np.where(unserved, 40 * noise, rows["ttft_ms"] + rows["output"] * 14 * noise)
-    lag = np.minimum(rng.standard_exponential(len(rows), dtype=np.float32) * LAG_MEAN_MS, LAG_MAX_MS)
+    outcome, tokens = rows["outcome"], rows["output"]
+    unserved = (outcome == ERROR) | (outcome == RATE_LIMITED) | (outcome == BLOCKED)
+    tokens = np.where(unserved, 0, np.where(outcome == REFUSED, np.minimum(tokens, 60), tokens))
+    noise = np.exp(rng.standard_normal(len(rows), dtype=np.float32) * np.float32(0.3))
+    first_token = (180 + (rows["input"] - rows["cached"]) * np.float32(0.06)) * noise
+    rows["output"] = tokens
+    rows["ttft_ms"] = first_token
+    rows["duration_ms"] = np.where(unserved, 40 * noise, first_token + tokens * np.float32(14) * noise)
+    lag = np.minimum(rng.standard_exponential(len(rows), dtype=np.float32) * np.float32(LAG_MEAN_MS), LAG_MAX_MS)
     rows["arrival_ms"] = rows["time_ms"] + lag.astype(np.int64)
     return rows

@@ -71,14 +71,16 @@ def as_developers(rng: np.random.Generator, setting: Setting, table: Table, sess
         roams=0.1, prefix_away=NETWORKS.pick(rng, "mobile", count),
     )
     agents = picks(rng, HARNESSES, count)
-    own_tools = rng.random(count) < 0.3
+    own_tools, thinks = rng.random(count) < 0.3, rng.random(count) < 0.4
     table["capability"] = np.where(rng.random(count) < 0.5, np.where(rng.random(count) < 0.6, 0, 1), -1)
     for row, agent in enumerate(agents.tolist()):
         system = HARNESS_SYSTEMS + (agent if agent > 2 else 0)  # three releases of one product share a prompt
         tools = int(table["account"][row]) * 13 if own_tools[row] else HARNESS_SYSTEMS + 50 + system
+        thinking: dict[str, Any] = {"thinking": "enabled", "thinking_budget_tokens": 16_000} if thinks[row] else {}
         table["shape"][row] = setting.shapes.add(
-            AGENT, HARNESSES[agent][:2], operation="messages", stream=True, max_tokens=32_000, system_hash=hashed(system),
-            tools_hash=hashed(tools), tool_count=15 + tools % 9, has_tool_calls=True, src="api",
+            AGENT | (Fields.REASONING if thinks[row] else Fields(0)), HARNESSES[agent][:2], operation="messages", stream=True,
+            max_tokens=32_000, system_hash=hashed(system), tools_hash=hashed(tools), tool_count=15 + tools % 9,
+            has_tool_calls=True, src="api", **thinking,
         )
 
 
@@ -137,7 +139,7 @@ def api_apps(setting: Setting) -> None:
 def api_large(setting: Setting) -> None:
     """Production clients of the trace's size: the 5th percentile sends some 500 a day."""
     rng = setting.rng("api_large")
-    table = setting.joined(rng, "api_large", setting.count(0.0016, 2), "cloud", tiers=("api-4", "api-5", "enterprise"), daily=0.008)
+    table = setting.joined(rng, "api_large", setting.count(0.0016, 1), "cloud", tiers=("api-4", "api-5", "enterprise"), daily=0.008)
     as_api_client(rng, setting, table, 5000.0, 1.4)
     setting.adopts(rng, table, 0.05, 25.0)
     setting.join("api_large", table)
@@ -146,7 +148,7 @@ def api_large(setting: Setting) -> None:
 def gateways(setting: Setting) -> None:
     """An LLM gateway, app or reseller: thousands of end users, languages and habits behind one account."""
     rng = setting.rng("gateways")
-    table = setting.joined(rng, "gateway", setting.count(0.0008, 2), "cloud", tiers=("api-4", "api-5", "enterprise"), daily=0.004)
+    table = setting.joined(rng, "gateway", setting.count(0.0008, 1), "cloud", tiers=("api-4", "api-5", "enterprise"), daily=0.004)
     count = len(table)
     set_values(
         table, sessions_per_day=np.minimum(np.exp(rng.normal(np.log(700.0), 1.0, count)), 8000), curve=PEOPLE, shift_h=rng.uniform(-9, 9, count),

@@ -13,9 +13,20 @@ from typing import Final
 from detector.simulate import words
 
 BENIGN_RULES: Final[dict[str, str]] = {
-    "topic": words.TOPIC, "person": words.PERSON, "city": words.CITY, "name": words.NAME, "language": words.LANGUAGE,
-    "library": words.LIBRARY, "thing": words.CODE_THING, "action": words.CODE_ACTION, "error": words.ERROR,
-    "field": words.FIELD, "product": words.PRODUCT, "item": words.THING, "quality": words.ADJECTIVE, "verb": words.VERB,
+    "topic": words.TOPIC,
+    "person": words.PERSON,
+    "city": words.CITY,
+    "name": words.NAME,
+    "language": words.LANGUAGE,
+    "library": words.LIBRARY,
+    "thing": words.CODE_THING,
+    "action": words.CODE_ACTION,
+    "error": words.ERROR,
+    "field": words.FIELD,
+    "product": words.PRODUCT,
+    "item": words.THING,
+    "quality": words.ADJECTIVE,
+    "verb": words.VERB,
     "day": "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|tomorrow|next week|yesterday|this morning|last month",
     "tone": "friendly|formal|short|polite|funny|professional|warm|persuasive|apologetic|casual|neutral|enthusiastic",
     # documents: what is pasted, extracted from, summarised
@@ -150,13 +161,13 @@ BENIGN_RULES: Final[dict[str, str]] = {
         "Reply in the language of the text.|Use imperative mood.|Return JSON only.|If unsure, say so.|Do not use markdown.|"
         "Answer with the result only, no preamble.|Quote the passage you relied on.|Keep a neutral tone.|Stay below 72 characters per line."
     ),
-    "TOOLMARK": "Text:|Input:|CONTEXT|Selection:|<text>|Content:|Diff:|\"\"\"|Passage|Document:",
-    "TOOLEND": "</text>|Output:|Answer:|\"\"\"|Result:|Response:",
+    "TOOLMARK": 'Text:|Input:|CONTEXT|Selection:|<text>|Content:|Diff:|"""|Passage|Document:',
+    "TOOLEND": '</text>|Output:|Answer:|"""|Result:|Response:',
     # API customers' own products; the first number is the customer
     "BUSINESS": (
         "You are the {BIZROLE} of {COMPANY}. {BIZTASK} {BIZRULE} {BIZRULE}\n\n{BIZLABEL}: {document}\n{BIZLABEL2}: {item}|"
         "{BIZTASK}\n\n{BIZLABEL}: {document}\n\n{BIZRULE} {TOOLRULE}|{BIZLABEL}: {sentence} {sentence}\n{BIZLABEL2}: {product}\n---\n{BIZTASK} {BIZRULE}|"
-        "# {COMPANY} {BIZROLE}\n{BIZTASK} {BIZRULE} {TOOLRULE}\n<{BIZLABEL}>{document}</{BIZLABEL}>|{document}\n\n{BIZTASK}|"
+        "# {COMPANY} {BIZROLE}\n{BIZTASK} {BIZRULE} {TOOLRULE}\n<{BIZLABEL}>{document}</{BIZLABEL}>|{document}\n\n{BIZTASK} {BIZRULE}|"
         "Company: {COMPANY}. Locale: {BIZLOCALE}. {BIZTASK} {BIZRULE}\n{BIZLABEL}={document}; {BIZLABEL2}={100-99999}"
     ),
     "COMPANY": (
@@ -227,7 +238,7 @@ BENIGN_RULES: Final[dict[str, str]] = {
     # public benchmarks: the second number is the item, so every organisation asks the same ones
     "BENCHMARK": (
         "The following are multiple choice questions (with answers) about {SUBJECT}.\n\n{benchq}\nA. {topic}\nB. {topic}\nC. {topic}\nD. {topic}\nAnswer:|"
-        "Question: {mathq}\nAnswer:|Complete the function.\n\n{snippet}\n    \"\"\"{agentverb} {thing}\"\"\"\n|"
+        'Question: {mathq}\nAnswer:|Complete the function.\n\n{snippet}\n    """{agentverb} {thing}"""\n|'
         "Passage: {document}\nQuestion: what is {quality}?\nAnswer:|{mathq} Think, then give the final answer as a number."
     ),
     "SUBJECT": "anatomy|astronomy|college chemistry|econometrics|global facts|high school physics|jurisprudence|machine learning|nutrition|virology",

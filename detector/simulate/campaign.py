@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from detector.simulate import writers
 from detector.simulate.actors import (
     BENIGN, BLOCKED, CAMPAIGN, DAY_MS, FLAT, FOREVER_MS, HOUR_MS, PEOPLE, REFUSED, REQUEST, UNTOLD,
-    Cohort, F64, I64, Table, mixed, sessions, settled, uniforms,
+    Cohort, Columns, F64, I64, Table, columns_of, mixed, sessions, settled, uniforms,
 )
 from detector.simulate.benign import API, API_TIERS, as_people, capability, set_values
-from detector.simulate.clients import SDKS, hashed
+from detector.simulate.clients import SDKS, Fields, hashed
 from detector.simulate.grammar import mixed64
 from detector.simulate.harvest_texts import CAPABILITY_OF
 from detector.simulate.networks import NETWORKS
@@ -33,6 +34,7 @@ from detector.simulate.setting import Setting
 TILE_MS: Final = 300_000  # a lockstep burst
 BLOCK_MS: Final = 6 * HOUR_MS  # the pool is looked over this often: who is alive, how much work is due
 BLOCKED_FOR_MS: Final = 20 * 60_000  # how long an operator keeps using banned accounts
+QUEUE_MS: Final = 5 * 60_000.0  # how long an item waits for a worker, on average
 PROBE_REFUSED: Final = 0.6
 VIRTUAL_BINS: Final = ("486732", "531993", "403163")
 MAIL_PATTERNS: Final = ("mailbox-{:02x}.com", "post{:02d}.net", "corp-{:02x}.org")
@@ -56,11 +58,15 @@ class Pool:
     banned_ms: int
     probe_end_ms: int
     salt: int
+    exits: I64  # addresses of the proxy pool
+    rotating: npt.NDArray[np.bool_]  # accounts that take another exit for every request
     begin_ms: int
     end_ms: int
+    _columns: Columns = field(init=False)
     _human: Cohort | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self._columns = columns_of(self.table)
         if self.dials.timing == "human":
             self._human = Cohort(self.name, self.table)
 
@@ -81,7 +87,7 @@ class Pool:
         else:
             draw = self._lockstep if self.dials.timing == "lockstep" else self._balanced
             account_row, when = draw(rng, begin_ms, end_ms)
-            rows = sessions(rng, self.table[account_row], when)
+            rows = sessions(rng, self._columns, account_row, when)
         return self._asked(rng, rows, account_row)
 
     def _balanced(self, rng: np.random.Generator, begin_ms: int, end_ms: int) -> tuple[I64, I64]:
@@ -93,16 +99,16 @@ class Pool:
             alive, share = self._alive(start)
             if not len(alive):
                 continue
-            drawn = np.random.default_rng([self.salt, block])
-            amount = drawn.poisson(self.dials.per_account_day * share.sum() * BLOCK_MS / DAY_MS)
+            due = self.dials.per_account_day * share.sum() * BLOCK_MS / DAY_MS
+            amount = int(due * (block + 1)) - int(due * block)
             low = (max(begin_ms, start) - start) / BLOCK_MS * amount
             high = (min(end_ms, start + BLOCK_MS) - start) / BLOCK_MS * amount
             turn = np.arange(int(np.ceil(low)), int(np.ceil(high)))
             # those whose turn came last in one block come first in the next: one order, kept over the blocks
             order = np.argsort(mixed(alive + self.salt % (1 << 40)))
-            done = int(self.dials.per_account_day * BLOCK_MS / DAY_MS * len(alive) * block)
-            chosen = alive[order][(turn + done) % len(alive)]
-            moment = start + (turn + rng.random(len(turn))) / max(amount, 1) * BLOCK_MS
+            chosen = alive[order][(turn + int(due * block)) % len(alive)]
+            waits = rng.exponential(QUEUE_MS, len(turn))  # a worker is free a little later
+            moment = start + turn / max(amount, 1) * BLOCK_MS + waits
             kept = (moment >= self.table["start_ms"][chosen]) & (moment < self.table["end_ms"][chosen])
             who.append(chosen[kept])
             when.append(moment[kept])
@@ -157,6 +163,11 @@ class Pool:
         rows["outcome"] = np.where(probing & (rng.random(count) < PROBE_REFUSED), REFUSED, rows["outcome"])
         rows["writer"] = np.where(probing & (rng.random(count) < 0.5), self.first_writer + len(parts), rows["writer"])
         rows["outcome"] = np.where(rows["time_ms"] >= self.banned_ms, BLOCKED, rows["outcome"])
+        rows["address"] = np.where(self.rotating[account_row], rng.choice(self.exits, count), rows["address"])
+        if dials.block_replay:
+            replays = rng.random(count) < dials.block_replay
+            rows["block"] = np.where(replays, rng.integers(1, 1 << 63, count, dtype=np.uint64), 0)
+            rows["issuer"] = rng.permutation(rows["account"])
         return settled(rng, rows)
 
 
@@ -171,7 +182,9 @@ def campaigns(setting: Setting, dials: Dials, number: int, scale: float, least: 
     pools: list[Pool] = []
     begin = setting.begin_ms + int(dials.start_day * DAY_MS)
     end = min(setting.end_ms, begin + int(dials.days * DAY_MS))
-    exits = NETWORKS.pick(setting.rng("proxies", number), "home", 4000)
+    proxies = setting.rng("proxies", number)
+    size = max(least, round(0.8 * dials.accounts * scale))
+    exits = NETWORKS.pick(proxies, "home", size) << 16 | proxies.integers(1, 65_000, size)
     for operator in range(dials.operators):
         campaign_id = f"campaign-{number + 1}" + (f"-operator-{operator + 1}" if dials.operators > 1 else "")
         writer = first_writer + operator * (len(dials.content) + 1)
@@ -216,7 +229,7 @@ def _pool(
     groups = max(1, int(dials.shared_payment * total / 25))
     tag = mixed64(setting.seed * 13 + begin % 9973 + operator)
     table = setting.made(
-        rng, campaign_id.split("-pool")[0] if banned == FOREVER_MS else campaign_id, created, prefixes,
+        rng, campaign_id, created, prefixes,
         tiers=("free", "pro", *API_TIERS[:3]), campaign=campaign_id, disposable=0.01 + 0.3 * dials.shared_email, verified=0.55,
         payment_fp=[f"pay_{mixed64(tag + row % groups):012x}" if shares else None for row, shares in enumerate(pays.tolist())],
         card_bin=[VIRTUAL_BINS[row % len(VIRTUAL_BINS)] if shares else None for row, shares in enumerate(pays.tolist())],
@@ -230,12 +243,12 @@ def _pool(
         own = np.exp(rng.normal(-0.125, 0.5, total))
         table["sessions_per_day"] = own * dials.per_account_day / (4.0 * np.exp(0.245))
     networked = rng.random(total) < dials.shared_network
-    pool_size = max(1, min(len(exits), int(dials.shared_network * total / 12)))
-    leased = exits[rng.integers(0, pool_size, total)]
-    set_values(table, prefix=np.where(networked, leased, prefixes), host=np.where(networked, 1 + leased * 97 % 60_000, 0), hosts=np.where(networked, 3, 0))
-    setting.sdk_shapes(rng, table, API, own_prompt=0.3)
+    sticky = exits[rng.integers(0, max(1, len(exits) // 12), total)]
+    set_values(table, prefix=np.where(networked, sticky >> 16, prefixes), host=np.where(networked, sticky & 0xFFFF, 0))
+    fields = API | Fields.REASONING if dials.block_replay else API
+    setting.sdk_shapes(rng, table, fields, own_prompt=0.3)
     one = setting.shapes.add(
-        API, (SDKS[6][0], SDKS[6][1]), operation="chat", temperature=1.0, max_tokens=4096 + operator, system_hash=hashed(tag), src="api"
+        fields, (SDKS[6][0], SDKS[6][1]), operation="chat", temperature=1.0, max_tokens=4096 + operator, system_hash=hashed(tag), src="api"
     )
     table["shape"] = np.where(rng.random(total) < dials.shared_client, one, table["shape"])
     if dials.pivot and setting.release_ms < FOREVER_MS:
@@ -246,7 +259,9 @@ def _pool(
                 setting.roster.ban(account, banned)
     _unrelated(setting, rng, dials, table, aged, campaign_id)
     probe_end = begin + int(dials.probe_days * DAY_MS) if dials.probe_accounts else 0
-    return Pool(campaign_id, dials, table, writer, banned, probe_end, mixed64(tag + 3) >> 2, begin, int(ends.max()))
+    rotating = networked & (rng.random(total) < 0.5)
+    salt = mixed64(tag + 3) >> 2
+    return Pool(campaign_id, dials, table, writer, banned, probe_end, salt, exits, rotating, begin, int(ends.max()))
 
 
 def _lives(rng: np.random.Generator, dials: Dials, count: int, begin: int, end: int, *, grows: bool) -> tuple[I64, I64]:

@@ -14,17 +14,41 @@ from typing import Final
 from detector.simulate.benign_texts import BENIGN_RULES
 
 FAMILIES: Final = (
-    "agentic", "coding", "generation", "reasoning", "judge", "extraction", "cleaning", "tooluse", "sensitive", "analysis",
+    "agentic",
+    "coding",
+    "generation",
+    "reasoning",
+    "judge",
+    "extraction",
+    "cleaning",
+    "tooluse",
+    "sensitive",
+    "analysis",
 )
 CAPABILITY_OF: Final[dict[str, str]] = {
-    "agentic": "agentic", "coding": "coding", "generation": "writing", "reasoning": "reasoning", "judge": "reasoning",
-    "extraction": "reasoning", "cleaning": "reasoning", "tooluse": "agentic", "sensitive": "writing", "analysis": "data",
+    "agentic": "agentic",
+    "coding": "coding",
+    "generation": "writing",
+    "reasoning": "reasoning",
+    "judge": "reasoning",
+    "extraction": "reasoning",
+    "cleaning": "reasoning",
+    "tooluse": "agentic",
+    "sensitive": "writing",
+    "analysis": "data",
 }
 
 HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
-    "H_agentic": "{AGENTIC}", "H_coding": "{CODING}", "H_generation": "{GENERATION}", "H_reasoning": "{REASONING}",
-    "H_judge": "{JUDGE}", "H_extraction": "{EXTRACTION}", "H_cleaning": "{CLEANING}", "H_tooluse": "{TOOLUSE}",
-    "H_sensitive": "{SENSITIVE}", "H_analysis": "{ANALYSIS}",
+    "H_agentic": "{AGENTIC}",
+    "H_coding": "{CODING}",
+    "H_generation": "{GENERATION}",
+    "H_reasoning": "{REASONING}",
+    "H_judge": "{JUDGE}",
+    "H_extraction": "{EXTRACTION}",
+    "H_cleaning": "{CLEANING}",
+    "H_tooluse": "{TOOLUSE}",
+    "H_sensitive": "{SENSITIVE}",
+    "H_analysis": "{ANALYSIS}",
     "LEVEL": "an expert|a senior engineer|a patient teacher|a world-class specialist|an experienced reviewer|a careful assistant|a top competitor|a principal researcher",
     "CARE": (
         "Be thorough.|Make sure that the result is complete and correct.|Pay attention to edge cases.|Do not skip any step.|"
@@ -96,7 +120,7 @@ HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
         "Consider helpfulness, accuracy and depth.|Punish every factual error.|Do not prefer the longer answer.|Judge only what is written.|"
         "Use the scale from 1 to 10.|Check whether all constraints are met.|Compare both before you decide.|Ignore style unless it hurts clarity."
     ),
-    "VERDICT": "Answer with A or B only.|Give the score first, then reasons.|Return {\"score\": n}.|End with [[A]], [[B]] or [[C]].|Output a single number.",
+    "VERDICT": 'Answer with A or B only.|Give the score first, then reasons.|Return {"score": n}.|End with [[A]], [[B]] or [[C]].|Output a single number.',
     "EXTRACTION": (
         "Here is a question and a finished answer. {EXTRACT} {CARE}\nQuestion: {seedtask}\nAnswer: {document}\n{FORMAT}|"
         "{EXTRACT} {EXTRACT} {FORMAT}\n\n{LEADIN} {mathq}\nFinished answer: {3-9000}|Before you answer: {EXTRACT} {CARE}\n{task}"
@@ -139,16 +163,21 @@ HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
     ),
     # naked: bare questions from a work list, no scaffold
     "NAKED": (
-        "Write a {language} program to {action} {thing}.|How can you {action} {thing} in {language}?|"
-        "Create a function in {language} that can {action} {thing} and {action} {thing}.|What is the difference between {library} and {library}?|"
-        "Given {thing}, {action} it using {library}.|Design a class to represent {thing} in {language}.\n\n{item}: {1-999}|"
-        "Explain how {library} handles {thing}.|Edit the following code to {action} {thing}.\n\n{snippet}|"
+        "Write a {language} program to {action} {thing} and then {action} {thing}.|How can you {action} {thing} in {language} with {library}?|"
+        "Create a function in {language} that can {action} {thing} and {action} {thing}.|What is the difference between {library} and {library} when you {action} {thing}?|"
+        "Given {thing} with {2-9000} entries, {action} it using {library}.|Design a class to represent {thing} in {language}.\n\n{item}: {1-999}|"
+        "Explain how {library} handles {thing} in {language}, for {person}.|Edit the following code to {action} {thing}.\n\n{snippet}|"
         "Why does the following {language} code give {error}?\n\n{snippet}|Implement an algorithm to {action} {thing} of size {10-9000}.|"
-        "Construct a SQL query to {action} {thing} where {item} is {quality}.|Describe how {topic} relates to {topic}.|"
-        "Rewrite the code so that it can {action} {thing}.\n\n{snippet}|Predict the output.\n\n{snippet}\n\n{snippet}|"
+        "Construct a SQL query to {action} {thing} where {item} is {quality}.|Describe how {topic} relates to {topic}, with an example from {field} in {city}.|"
+        "Rewrite the code so that it can {action} {thing}.\n\n{snippet}\n\n{snippet}|Predict the output for {1-900}.\n\n{snippet}\n\n{snippet}|"
         "Find a bug in this {language} code.\n\n{snippet}|Develop a {field} script that can {action} {thing} every {2-60} minutes.|"
-        "Compare {topic} and {topic} for {person}.|{mathq}|Optimize this: {snippet}|Summarise what {name} should know about {topic} in {field}.|"
-        "Generate a regular expression for {thing} in {language}.|Name {2-12} applications of {topic} in {field}."
+        "Compare {topic}, {topic} and {topic} for {person}.|{mathq}|Optimize this for {10-9000} rows: {snippet}\n{snippet}|Summarise what {name} should know about {topic} in {field}.|"
+        "Generate a regular expression that matches {item} numbers like {10-99}-{100-9999} in {language}.|Name {2-12} applications of {topic} in {field} that {person} would know."
     ),
 }
-SUFFIXES: Final = ("", "\\n\\nLet's think step by step.", "\\n\\nAnswer in detail.", "\\n\\nExplain your reasoning, then answer.")
+SUFFIXES: Final = (
+    "",
+    "\\n\\nLet's think step by step.",
+    "\\n\\nAnswer in detail.",
+    "\\n\\nExplain your reasoning, then answer.",
+)

@@ -14,6 +14,7 @@ import numpy as np
 
 from detector.simulate.actors import CAPABILITIES, MODELS, Table
 from detector.simulate.clients import Fields, Shapes
+from detector.simulate.grammar import mixed64
 from detector.simulate.networks import NETWORKS
 
 _PREFIXES: Final = tuple(
@@ -25,13 +26,17 @@ _HOSTS: Final = tuple(f'{host >> 8}.{host & 255}"' for host in range(65_536)) + 
 )
 _MODELS: Final = tuple(f',"model":"{name}"' for name in MODELS)
 _OUTCOMES: Final = (
-    ',"status":200,"outcome":"ok"', ',"status":529,"outcome":"error","error_type":"overloaded_error"',
+    ',"status":200,"outcome":"ok"',
+    ',"status":529,"outcome":"error","error_type":"overloaded_error"',
     ',"status":429,"outcome":"rate_limited","error_type":"rate_limit_error"',
-    ',"status":403,"outcome":"blocked","error_type":"permission_error"', ',"status":200,"outcome":"refused"',
+    ',"status":403,"outcome":"blocked","error_type":"permission_error"',
+    ',"status":200,"outcome":"refused"',
 )
 _TRUTHS: Final = ("", ',"x_truth":"benign"', ',"x_truth":"campaign"')
 _CAPABILITIES: Final = (*(f',"capability":"{name}"' for name in CAPABILITIES), "")  # the last one is row -1
 _ALWAYS: Final = '{"id":"%016x","time_ms":%d,%s%s,%s%s,"input_tokens":%d,"output_tokens":%d%s%s'
+
+_ACCOUNT_ID: Final = slice(len('"account_id":"'), len('"account_id":"acct_0123456789abcdef'))  # within an account's JSON
 
 Texts = Sequence[Callable[[int, int, int], str]]  # by writer: (key, seed, turn) -> JSON-escaped text
 
@@ -60,6 +65,16 @@ def _prompts(rows: Table, texts: Texts) -> list[str]:
     return [
         f',"prompt_text":"{texts[writer](key, seed, turn)}"}}' if writer >= 0 else "}"
         for writer, key, seed, turn in zip(*columns, strict=True)
+    ]
+
+
+def _blocks(rows: Table, accounts: Sequence[str]) -> list[str]:
+    """The reasoning block that a request presents, with whom it was issued to; nothing where it presents none."""
+    columns = (rows[name].tolist() for name in ("block", "issuer", "model"))
+    return [
+        f',"reasoning_block_hash":"{mixed64(block):016x}",'
+        f'"reasoning_block_issuer":"{accounts[issuer][_ACCOUNT_ID]}/{block:016x}/{MODELS[model]}"' if block else ""
+        for block, issuer, model in zip(*columns, strict=True)
     ]
 
 
@@ -94,6 +109,9 @@ def _same_fields(rows: Table, fields: Fields, accounts: Sequence[str], shapes: S
     if Fields.END_USER in fields:
         template += ',"end_user_id":"u%x"'
         columns.append(rows["end_user"].tolist())
+    if Fields.REASONING in fields:
+        template += ',"reasoning_tokens":%d%s'
+        columns += [(rows["output"] * 3 // 5).tolist(), _blocks(rows, accounts)]
     if Fields.ADDRESS in fields:
         template += "%s%s"
         prefix = rows["address"] >> 16

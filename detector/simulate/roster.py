@@ -19,8 +19,26 @@ from detector.simulate.grammar import mixed64
 from detector.simulate.networks import NETWORKS
 
 DOMAINS: Final = (
-    "gmail.com", "outlook.com", "yahoo.com", "icloud.com", "hotmail.com", "proton.me", "qq.com", "gmx.de", "163.com", "web.de",
-    "mail.ru", "naver.com", "orange.fr", "live.com", "fastmail.com", "yandex.ru", "zoho.com", "wp.pl", "libero.it", "uol.com.br",
+    "gmail.com",
+    "outlook.com",
+    "yahoo.com",
+    "icloud.com",
+    "hotmail.com",
+    "proton.me",
+    "qq.com",
+    "gmx.de",
+    "163.com",
+    "web.de",
+    "mail.ru",
+    "naver.com",
+    "orange.fr",
+    "live.com",
+    "fastmail.com",
+    "yandex.ru",
+    "zoho.com",
+    "wp.pl",
+    "libero.it",
+    "uol.com.br",
 )
 DISPOSABLE: Final = ("tempinbox.dev", "mailnull.net", "getairmail.co", "burnerbox.io", "10min.email", "inboxkitten.org")
 BINS: Final = 300  # card BINs in use; skewed, so that the first few hold a third of all cards
@@ -74,9 +92,13 @@ class Roster:
                 "tier": tiers[tier[row]],
                 "programme": programme,
                 "payment_fp": (payment or f"pay_{mixed64(number + 1):012x}") if pays else None,
-                "card_bin": f"{400_000 + int(drawn[1][row] ** 3 * BINS) * 613}" if pays and drawn[2][row] < 0.9 else None,
+                "card_bin": f"{400_000 + int(drawn[1][row] ** 3 * BINS) * 613}"
+                if pays and drawn[2][row] < 0.9
+                else None,
                 "email_domain": (
-                    DISPOSABLE[number % len(DISPOSABLE)] if throwaway else domain or DOMAINS[int(drawn[3][row] ** 3 * len(DOMAINS))]
+                    DISPOSABLE[number % len(DISPOSABLE)]
+                    if throwaway
+                    else domain or DOMAINS[int(drawn[3][row] ** 3 * len(DOMAINS))]
                 ),
                 "email_disposable": throwaway,
                 "signup_ip": NETWORKS.text(prefix << 16 | host[row] % int(NETWORKS.hosts[prefix])),
@@ -108,7 +130,9 @@ def creations(rng: np.random.Generator, count: int, begin_ms: int, days: float, 
     """Return creation times: `count` accounts before `begin_ms`, and `daily_share` of that number per day after it."""
     ages_days = np.minimum(np.exp(rng.standard_normal(count) * 1.2) * 180.0, 1400.0)
     new = rng.poisson(count * daily_share * days)
-    return np.concatenate([
-        begin_ms - (ages_days * DAY_MS).astype(np.int64) - 1,
-        np.sort(begin_ms + (rng.random(new) * days * DAY_MS).astype(np.int64)),
-    ])
+    return np.concatenate(
+        [
+            begin_ms - (ages_days * DAY_MS).astype(np.int64) - 1,
+            np.sort(begin_ms + (rng.random(new) * days * DAY_MS).astype(np.int64)),
+        ]
+    )

@@ -42,12 +42,14 @@ class Dials:
     `accounts` at a time (each operator and pool), `per_account_day` harvesting exchanges;
     `specialised` share of accounts that serve one content part only, the others all parts;
     `mixed` share of unrelated traffic in the accounts; `shared_*` share of accounts that share a
-    payment, a small pool of addresses, one client print and parameters, a mail domain pattern;
+    payment, a pool of proxy exits (half of them a new exit for every request), one client print and
+    parameters, a mail domain pattern;
     `aged` share of accounts bought old and warmed up; `churn_per_day` share of accounts replaced;
     `probe_accounts` for `probe_days`, then growth to full strength within `ramp_days`;
     `ban_day`: the pool is banned then, and `successor_accounts` take over `successor_delay_h` later;
     `pivot`: half of the traffic is on a new model within a day of its release;
-    `operators` over one proxy pool, each with its own work and accounts.
+    `operators` over one proxy pool, each with its own work and accounts;
+    `block_replay` share of exchanges that present a reasoning block issued to another account of the pool.
     """
 
     accounts: int = 1000
@@ -72,6 +74,7 @@ class Dials:
     successor_delay_h: float = 3.0
     pivot: bool = True
     operators: int = 1
+    block_replay: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.mixed <= 0.95:
@@ -93,6 +96,7 @@ class Scenario:
     release_day: float | None = 5.4
     outage_days: tuple[float, ...] = (3.62,)
     least_accounts: int = 30  # of a campaign, however small the scale
+    begin_hour: float = 0.0  # UTC
 
 
 def _shared(share: float) -> dict[str, float]:
@@ -144,8 +148,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "two-operators": Scenario(days=10.0, campaigns=(
         Dials(accounts=2_500, per_account_day=13.0, content=(Content(family="judge", templates=2),), shared_network=0.8, operators=2),
     )),
+    "block-replay": Scenario(days=22.0, campaigns=(
+        Dials(accounts=1_500, per_account_day=13.0, days=20.0, content=(Content(family="agentic", templates=40, paraphrase=0.3),), block_replay=0.6),
+    )),
     "quiet": Scenario(days=30.0, release_day=12.4, outage_days=(3.62, 17.3)),
-    "demo": Scenario(days=0.25, benign_accounts=3_000, release_day=None, outage_days=(), campaigns=(
+    "demo": Scenario(days=0.25, begin_hour=13.0, benign_accounts=3_000, release_day=None, outage_days=(), campaigns=(
         Dials(accounts=300, per_account_day=240.0, start_day=0.04, days=0.2, content=(Content(family="agentic"),), shared_network=0.3),
     )),
 }

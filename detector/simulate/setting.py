@@ -26,18 +26,14 @@ class Setting:
     release_ms: int  # when the new model appears; FOREVER_MS when it does not
     outages: tuple[tuple[int, int], ...]
     roster: Roster
+    begin_ms: int = BEGIN_MS
     shapes: Shapes = field(default_factory=Shapes)
     cohorts: list[Cohort] = field(default_factory=list)
 
     @property
-    def begin_ms(self) -> int:
-        """Event time of the beginning."""
-        return BEGIN_MS
-
-    @property
     def end_ms(self) -> int:
         """Event time of the end."""
-        return BEGIN_MS + int(self.days * DAY_MS)
+        return self.begin_ms + int(self.days * DAY_MS)
 
     def rng(self, *names: str | int) -> np.random.Generator:
         """Return the generator of one purpose; equal names, equal numbers."""
@@ -51,7 +47,14 @@ class Setting:
         return max(least, round(self.benign_accounts * share))
 
     def joined(
-        self, rng: np.random.Generator, cohort: str, count: int, kind: str, *, daily: float = DAILY_SIGN_UPS, **record: Any
+        self,
+        rng: np.random.Generator,
+        cohort: str,
+        count: int,
+        kind: str,
+        *,
+        daily: float = DAILY_SIGN_UPS,
+        **record: Any,
     ) -> Table:
         """Add `count` accounts, and those who sign up later, on networks of a kind; return an actor for each."""
         created = creations(rng, count, self.begin_ms, self.days, daily)
@@ -71,7 +74,9 @@ class Setting:
         if self.release_ms >= FOREVER_MS:
             return
         count = len(table)
-        hours = np.where(rng.random(count) < first_day, rng.random(count) * 24, 24 + rng.exponential(mean_days * 24, count))
+        hours = np.where(
+            rng.random(count) < first_day, rng.random(count) * 24, 24 + rng.exponential(mean_days * 24, count)
+        )
         table["adopt_ms"] = self.release_ms + (hours * HOUR_MS).astype(np.int64)
 
     def sdk_shapes(self, rng: np.random.Generator, table: Table, fields: Fields, own_prompt: float = 0.6) -> None:

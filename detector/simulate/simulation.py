@@ -21,11 +21,12 @@ from detector.account import AccountRecord
 from detector.simulate.actors import DAY_MS, ERROR, FOREVER_MS, HOUR_MS, REQUEST, Cohort, Table, settled
 from detector.simulate.benign import EVERYDAY
 from detector.simulate.campaign import Pool, campaign_writers, campaigns
+from detector.simulate.lookalikes import LOOKALIKES
 from detector.simulate.rendering import lines
 from detector.simulate.roster import Roster
 from detector.simulate.scenario import SCENARIOS, Scenario
 from detector.simulate.setting import BEGIN_MS, Setting
-from detector.simulate.writers import FIRST_CAMPAIGN, Collections, Writer, benign_writers
+from detector.simulate.writers import Collections, Writer, benign_writers
 
 SLICE_EVENTS: Final = 120_000
 SLICE_HOURS: Final = (24.0, 12.0, 6.0, 3.0, 1.0, 0.5, 0.25, 0.125)
@@ -116,10 +117,12 @@ def simulate(
     An unknown name is a KeyError.
     """
     world = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
-    release_ms = FOREVER_MS if world.release_day is None else BEGIN_MS + int(world.release_day * DAY_MS)
-    outages = tuple((BEGIN_MS + int(day * DAY_MS), BEGIN_MS + int(day * DAY_MS) + OUTAGE_MS) for day in world.outage_days)
-    setting = Setting(seed, world.days, round(world.benign_accounts * scale), release_ms, outages, Roster(seed))
-    for cohort in EVERYDAY:
+    begin_ms = BEGIN_MS + int(world.begin_hour * HOUR_MS)
+    release_ms = FOREVER_MS if world.release_day is None else begin_ms + int(world.release_day * DAY_MS)
+    failures = [begin_ms + int(day * DAY_MS) for day in world.outage_days]
+    outages = tuple((failure, failure + OUTAGE_MS) for failure in failures)
+    setting = Setting(seed, world.days, round(world.benign_accounts * scale), release_ms, outages, Roster(seed), begin_ms)
+    for cohort in (*EVERYDAY, *LOOKALIKES):
         cohort(setting)
     texts = benign_writers(prompts)
     pools: list[Pool] = []
@@ -127,7 +130,7 @@ def simulate(
         pools += campaigns(setting, dials, number, scale, world.least_accounts, len(texts))
         texts += campaign_writers(dials, number, seed, prompts)
     sources: list[Cohort | Pool] = [*setting.cohorts, *pools]
-    end_ms = BEGIN_MS + int(min(days if days is not None else world.days, world.days) * DAY_MS)
+    end_ms = begin_ms + int(min(days if days is not None else world.days, world.days) * DAY_MS)
     roster = setting.roster
     records = sorted(roster.records + roster.later, key=lambda record: (record.effective_ms, record.account_id))
     records = [record for record in records if record.effective_ms < end_ms]
@@ -135,8 +138,8 @@ def simulate(
     return Simulation(
         accounts=records,
         truth=[row for row in roster.truth if row["account_id"] in known],
-        total_events=int(sum(source.expected(BEGIN_MS, end_ms) for source in sources)),
-        begin_ms=BEGIN_MS,
+        total_events=int(sum(source.expected(begin_ms, end_ms) for source in sources)),
+        begin_ms=begin_ms,
         end_ms=end_ms,
         _setting=setting,
         _sources=sources,

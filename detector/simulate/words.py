@@ -41,9 +41,7 @@ NAME: Final = (
     "Peter|Laura|Omar|Julia|Kofi|Ingrid|Mateo|Chloe|Raj|Olga|Ben|Camila|Ahmed|Grace|Diego|Mei|Hannah|Ivan|Zoe|Samuel|Leila|"
     "Noah|Amara|Felix|Rosa|Viktor|Isla|Jonas|Tariq|Ada"
 )
-LANGUAGE: Final = (
-    "Python|JavaScript|TypeScript|Java|C++|C#|Go|Rust|SQL|PHP|Kotlin|Swift|Ruby|Bash|R|Scala|MATLAB|Dart|Perl|Haskell|Lua|Julia|Elixir"
-)
+LANGUAGE: Final = "Python|JavaScript|TypeScript|Java|C++|C#|Go|Rust|SQL|PHP|Kotlin|Swift|Ruby|Bash|R|Scala|MATLAB|Dart|Perl|Haskell|Lua|Julia|Elixir"
 LIBRARY: Final = (
     "pandas|React|numpy|Django|FastAPI|Spring Boot|Next.js|Flask|PyTorch|Express|Tailwind|Docker|Kubernetes|SQLAlchemy|Vue|"
     "Selenium|Redis|Angular|Postgres|matplotlib|Terraform|scikit-learn|Node|MongoDB|TensorFlow|Kafka|GraphQL|Svelte|Laravel|"
@@ -70,7 +68,7 @@ ERROR: Final = (
     "ModuleNotFoundError: No module named 'requests'|CORS policy error|IndexError: list index out of range|segmentation fault|"
     "ECONNREFUSED 127.0.0.1:5432|SyntaxError: invalid syntax|Cannot read properties of undefined (reading 'map')|"
     "ValueError: could not convert string to float|permission denied (publickey)|exit code 137|deadlock detected|"
-    "borrowed value does not live long enough|relation \"users\" does not exist|certificate verify failed|413 Payload Too Large|"
+    'borrowed value does not live long enough|relation "users" does not exist|certificate verify failed|413 Payload Too Large|'
     "Too many re-renders|RecursionError: maximum recursion depth exceeded|out of memory|EADDRINUSE: address already in use|"
     "expected str, bytes or os.PathLike object, not int|ImportError: attempted relative import|504 Gateway Timeout"
 )

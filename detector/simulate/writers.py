@@ -21,7 +21,6 @@ from detector.simulate.harvest_texts import HARVEST_RULES, SUFFIXES
 Writer = Callable[[int, int, int], str]
 
 CHAT, CODE_CHAT, AGENT, TOOL, BUSINESS, STUDENT, CURIOUS, BENCHMARK, MANY, REVIEW, SYNTHETIC, HACKER = range(12)
-FIRST_CAMPAIGN: Final = 12
 SILENT: Final = -1  # no prompt text: embeddings, or a route that does not log it
 
 POPULAR_QUESTIONS: Final = 4000
@@ -151,7 +150,9 @@ def naked(salt: int, suffix: int, real: Collections | None) -> Writer:
     """Return the writer of a naked harvest: work-list item `key`, asked bare, with a short suffix or none."""
     text = harvest_grammar().text
     ending = SUFFIXES[suffix]
-    pool = tuple(row for name, rows in sorted((real.harvest if real else {}).items()) if "naked" in name for row in rows)
+    pool = tuple(
+        row for name, rows in sorted((real.harvest if real else {}).items()) if "naked" in name for row in rows
+    )
 
     def write(key: int, seed: int, turn: int) -> str:
         """The question alone."""

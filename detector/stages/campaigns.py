@@ -32,7 +32,10 @@ from detector.finding import Finding, Severity, encode
 from detector.stages.journal import Journal
 from detector.stores import Message
 
-DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
+REREAD_MS: Final = HOUR_MS // 2
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 _RANK: Final = {"watch": 0, "warning": 1, "critical": 2}
 
@@ -209,8 +212,12 @@ class CampaignPartition:
             campaign = self.campaigns[number]
             mine = owner == number
             campaign.last_seen_ms = max(campaign.last_seen_ms, int(self.edges["last_ms"][touched[mine]].max()))
-            changed |= {number} if self._admit(campaign, touched[mine], link[mine]) else set()
-            if step_ms - campaign.updated_ms >= 60 * 60_000:
+            campaign.touched += int(mine.sum())
+            joined = self._admit(campaign, touched[mine], link[mine])
+            if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= REREAD_MS:
+                campaign.touched = 0
+                self._reread(campaign, step_ms)
+            if joined or step_ms - campaign.updated_ms >= HOUR_MS:
                 changed.add(number)
         return changed
 
@@ -271,34 +278,54 @@ class CampaignPartition:
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
         """Read one group; return the number of the campaign it founded or extended, 0 if neither."""
         s = self.settings
-        keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        keys = np.unique(self.edges["account"][edges])
         if len(keys) < s.least_accounts:
             return 0
-        links, link = np.unique(link_rows, return_inverse=True)
-        group = self._columns(links, link, keys, account, edges, step_ms)
+        group = self._columns(edges, link_rows, step_ms)
         readings = read(group)
         score = confidence(readings, s.weights)
         if score < s.watch_at:
             return 0
-        loud = severity(score, readings, int(group.requests.sum()))
         known = belongs_to(set(keys.tolist()), [c for _, c in sorted(self.campaigns.items())], s.overlap)
         if known:
             campaign = known[0]
             for other in known[1:]:
                 self._absorb_campaign(campaign, other)
         else:
-            number = max(self.campaigns, default=0) + 1
-            first = int(self.edges["first_ms"][edges].min())
-            identity = campaign_id(step, self.links.keys[links].tolist())
-            campaign = Campaign(number, identity, first, int(self.edges["last_ms"][edges].max()), group.newborn)
-            self.campaigns[number] = campaign
-        if loud != "watch" or known:
-            self.links["owner"][links] = campaign.number
-        if score >= campaign.score or loud != "watch":
-            campaign.score, campaign.readings = max(score, campaign.score), readings
-        self._escalate(campaign, loud)
-        self._admit(campaign, edges, link_rows)
+            campaign = self._found(step, edges, link_rows, newborn=group.newborn)
+            if not self._admit(campaign, edges, link_rows):
+                return 0
+            self.campaigns[campaign.number] = campaign
+        self.links["owner"][np.unique(link_rows)] = campaign.number
+        self._reread(campaign, step_ms)
         return campaign.number
+
+    def _found(self, step: int, edges: I64, link_rows: I64, *, newborn: bool) -> Campaign:
+        first, last = int(self.edges["first_ms"][edges].min()), int(self.edges["last_ms"][edges].max())
+        identity = campaign_id(step, self.links.keys[np.unique(link_rows)].tolist())
+        return Campaign(max(self.campaigns, default=0) + 1, identity, first, last, newborn)
+
+    def _reread(self, campaign: Campaign, step_ms: int) -> None:
+        """Read a campaign afresh over all of its links, and admit, escalate or dissolve it."""
+        of = self.links.lookup(self.edges["link"])
+        edges = np.flatnonzero((of >= 0) & (self.links["owner"][of] == campaign.number))
+        if not len(edges):
+            return
+        self._admit(campaign, edges, of[edges])
+        group = self._columns(edges, of[edges], step_ms)
+        campaign.readings = read(group)
+        campaign.score = confidence(campaign.readings, self.settings.weights)
+        campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
+        if campaign.severity == "watch" and campaign.score < self.settings.watch_at:
+            self._dissolve(campaign)
+        else:
+            self._escalate(campaign, severity(campaign.score, campaign.readings, int(group.requests.sum())))
+
+    def _dissolve(self, campaign: Campaign) -> None:
+        """Let go of what was only watched and does not hold up."""
+        self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
+        self.links["owner"][self.links["owner"] == campaign.number] = 0
+        del self.campaigns[campaign.number]
 
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
         """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
@@ -313,15 +340,16 @@ class CampaignPartition:
         self.links["owner"][self.links["owner"] == other.number] = into.number
         del self.campaigns[other.number]
 
-    def _columns(self, links: I64, link: I64, keys: U64, account: I64, edges: I64, step_ms: int) -> GroupColumns:
+    def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
+        keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        links, link = np.unique(link_rows, return_inverse=True)
         rows = self.accounts.lookup(keys)
         first = np.full(len(keys), np.iinfo(np.int64).max)
         np.minimum.at(first, account, self.edges["first_ms"][edges])
         labels = self.accounts["labels"][rows]
         totals = labels.sum(axis=1)
-        recent = newborn(
-            self.links["born_ms"][links], self.start_ms + DAY_MS, step_ms, int(self.settings.newborn_days * DAY_MS)
-        )
+        window_ms = int(self.settings.newborn_days * DAY_MS)
+        recent = newborn(self.links["born_ms"][links], self.start_ms + DAY_MS, step_ms, window_ms)
         return GroupColumns(
             kind=self.links["kind"][links],
             accounts_on=self.links["accounts"][links],
@@ -349,7 +377,7 @@ class CampaignPartition:
         s = self.settings
         news = campaign.members - campaign.announced
         waits = campaign.seq >= s.prompt_updates and step_ms - campaign.updated_ms < s.update_every_ms
-        due = news or step_ms - campaign.updated_ms >= 60 * 60_000 or not campaign.raised
+        due = news or step_ms - campaign.updated_ms >= HOUR_MS or not campaign.raised
         if waits or not due or not campaign.members:
             return []
         members = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -20,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if service["image"] == "detector:local")
+WORKERS = ["detector-1", "detector-2"]
 ONE_SHOT = {"topics"}
 # Images whose own user is not root (apache/kafka: appuser); everything else says `user`.
 NOT_ROOT_BY_ITSELF = {"kafka"}
@@ -110,14 +110,20 @@ def test_each_command_of_ours_is_understood_with_the_same_flags(name: str) -> No
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_environment_of_our_services_is_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting in [setting for setting in os.environ if setting.startswith("DETECTOR_")]:
-        monkeypatch.delenv(setting)
-    for setting, value in SERVICES[name].get("environment", {}).items():
-        monkeypatch.setenv(setting, value)
-    settings = config.load(ROOT / "deploy" / "detector.toml")
-    assert "kafka:9092" in str(settings)
-    assert "redis://redis:6379" in str(settings)
+def test_the_environment_of_our_services_is_accepted(name: str) -> None:
+    settings = config.load(ROOT / "deploy" / "detector.toml", SERVICES[name].get("environment", {}))
+    assert settings.kafka.brokers == "kafka:9092"
+    assert settings.store.url == "redis://redis:6379/0"
+
+
+def test_workers_can_be_scraped_and_asked_from_outside_their_container() -> None:
+    settings = config.load(ROOT / "deploy" / "detector.toml", SERVICES["detector-1"]["environment"])
+    assert settings.web.host == "0.0.0.0"
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    assert scraped["static_configs"][0]["targets"] == [f"{name}:{settings.web.port}" for name in WORKERS]
+    for name in WORKERS:
+        assert str(settings.web.port) in SERVICES[name]["healthcheck"]["test"][-1]
+        assert SERVICES[name]["ports"][0].endswith(f":{settings.web.port}")
 
 
 def test_kafkas_environment_is_a_configuration_that_kafka_takes(tmp_path: Path, kafka_jars: Path) -> None:

@@ -196,10 +196,11 @@ def test_an_account_that_a_group_let_go_stands_in_none() -> None:
 
 def test_shares_over_several_campaigns_weigh_by_exchanges_and_times_are_the_slowest() -> None:
     truth = [*campaign("a", name="a"), *campaign("b", name="b")]
-    exchanges = [*every_hour("a", 8), *every_hour("b", 2)]
-    scored = card(exchanges, truth, [finding(START + HOUR, ["b"]), finding(START, ["a"], finding_id="g")])
+    exchanges = [*every_hour("a", 8), *every_hour("b", 2, START + 1)]
+    scored = card(exchanges, truth, [finding(START + HOUR + 1, ["b"]), finding(START, ["a"], finding_id="g")])
     assert scored.served_share == pytest.approx(1 / 10)
-    assert scored.hours_to_detect == 1
+    assert scored.hours_to_detect == pytest.approx(1)
+    assert scored.served_share_last == pytest.approx(1 / 2)
     missed = card(exchanges, truth, [finding(START, ["a"])])
     assert missed.hours_to_detect is None
     assert missed.served_share == pytest.approx(2 / 10)
