@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +32,7 @@ from detector import score
 from detector.account import AccountRecord
 from detector.campaign.link import links_of
 from detector.campaign.observation import CAPABILITIES
-from detector.event import I64, EventBatch, Mask, hash64
+from detector.event import F32, I64, EventBatch, Mask, Sketches, hash64
 from detector.signals import SIGNALS, Signal
 from detector.stages.records import Records
 from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
@@ -314,8 +315,9 @@ class AccountStage:
         bounds = np.cumsum(np.bincount(rank)).tolist()
         for start, end in zip([0, *bounds], bounds, strict=False):
             chosen = order[start:end]
-            row, opened = cells.row[chosen], self._table["open_step"][cells.row[chosen]]
-            self._judge(row[(opened >= 0) & (opened < cells.step[chosen])])
+            among = cells.row[chosen]
+            opened = self._table["open_step"][among]
+            self._judge(among[(opened >= 0) & (opened < cells.step[chosen])])
             activity.add(self._table, cells, chosen)
         self._open = np.unique(np.concatenate([self._open, cells.row[heads]]))
         self._dirty[cells.row[heads]] = True
@@ -348,10 +350,11 @@ class AccountStage:
         step = table["open_step"][rows]
         end_ms = (step + 1) * settings.cadence_ms
         renewed = rows[self._known["next_ms"][rows] < end_ms]
-        for row, end in zip(renewed.tolist(), ((table["open_step"][renewed] + 1) * settings.cadence_ms).tolist(), strict=True):
-            self._records.apply(row, self._ids[row], end, self._known)
+        for row, opened in zip(renewed.tolist(), table["open_step"][renewed].tolist(), strict=True):
+            self._records.apply(row, self._ids[row], (opened + 1) * settings.cadence_ms, self._known)
         accounts = activity.columns(table, rows, end_ms, self._known[rows], self._account[rows])
-        strengths = np.stack([signal.strengths(accounts) for signal in self._signals])
+        # Rounded, because a logarithm may differ in its last bit with the place of an account in its batch.
+        strengths = np.round(np.stack([signal.strengths(accounts) for signal in self._signals]), 4)
         scores = score.scores(self._signal_names, strengths)
         table["score"][rows] = scores
         table["open_step"][rows] = -1
@@ -395,9 +398,7 @@ class AccountStage:
         pairs["first_ms"] = pairs["last_ms"] = np.where(newest < 0, end_ms[which] - 1, newest)
         self._signups.append(pairs)
 
-    def _tell(
-        self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: Any, scores: Any
-    ) -> None:
+    def _tell(self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: F32, scores: F32) -> None:
         """Note the judgements that raise, clear or change an account's alert."""
         settings = self._settings
         told = self._table["told_score"][rows]
@@ -413,14 +414,14 @@ class AccountStage:
             Verdicts(rows[chosen], step[chosen], end_ms[chosen], scores[chosen], strengths[:, chosen].T, because)
         )
 
-    def _sentences(self, accounts: AccountColumns, strengths: Any, row: int) -> Sentences:
+    def _sentences(self, accounts: AccountColumns, strengths: F32, row: int) -> Sentences:
         return tuple(
             (
                 self._signals[number].name,
                 strength,
                 weight,
-                self._signals[number].value(accounts, row),
-                self._signals[number].baseline(accounts, row),
+                _rounded(self._signals[number].value(accounts, row)),
+                _rounded(self._signals[number].baseline(accounts, row)),
                 self._signals[number].because(accounts, row),
             )
             for number, strength, weight in score.strongest(self._signal_names, strengths, self._settings.reasons)
@@ -443,14 +444,13 @@ class AccountStage:
         closed = []
         for partition, mine in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
             state = self._partitions[partition]
+            over = mine["step"] < state.step
             if ticks[partition][0] < state.step:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
-                over = mine["step"] < state.step
                 closed += [*state.pending.take(), mine[over]]
-                mine = mine[~over]
-            if len(mine):
-                state.pending.add(mine)
+            if not over.all():
+                state.pending.add(mine[~over])
         if closed:
             self._announce(ticks, joined(closed, PAIR))
 
@@ -461,12 +461,11 @@ class AccountStage:
         self._facts, self._verdicts, self._signups = [], [], []
         wide = self._settings.link_partitions
         records = {
-            (source, step): out
-            for source, step, out in messages(facts, pairs, told, self._ids, self._models, wide)
+            (source, step): out for source, step, out in messages(facts, pairs, told, self._ids, self._models, wide)
         }
         for partition, steps in sorted(ticks.items()):
             state = self._partitions[partition]
-            for before, after in zip(steps, steps[1:], strict=False):
+            for before, after in pairwise(steps):
                 if (partition, before) in records:
                     state.outbox += records[partition, before]
                     state.told = before
@@ -507,12 +506,19 @@ def _taken(batch: EventBatch, kept: I64) -> EventBatch:
     """Return the batch with only the `kept` events."""
     place = np.full(len(batch), -1, np.int64)
     place[kept] = np.arange(len(kept))
-    sketches = replace(batch.sketches, **{f.name: getattr(batch.sketches, f.name)[kept] for f in fields(batch.sketches)})
-    columns = {
-        f.name: column[kept] for f in fields(batch) if isinstance(column := getattr(batch, f.name), np.ndarray)
-    }
+    sketches = replace(batch.sketches, **{name: column[kept] for name, column in _columns_of(batch.sketches)})
+    columns: dict[str, Any] = {name: column[kept] for name, column in _columns_of(batch)}
     records = tuple((int(place[event]), record) for event, record in batch.records if place[event] >= 0)
     return replace(batch, **columns, sketches=sketches, records=records)
+
+
+def _columns_of(record: EventBatch | Sketches) -> list[tuple[str, npt.NDArray[Any]]]:
+    found = [(field.name, getattr(record, field.name)) for field in fields(record)]
+    return [(name, column) for name, column in found if isinstance(column, np.ndarray)]
+
+
+def _rounded(number: float) -> float | None:
+    return None if np.isnan(number) else float(f"{number:.6g}")
 
 
 def _joined(verdicts: list[Verdicts], signals: int) -> Verdicts:

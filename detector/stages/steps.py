@@ -105,7 +105,8 @@ def _starts(*columns: Rows) -> I64:
 
 def nothing(source: int, step: int, link_partition: int) -> Message:
     """Return the announcement that a source has closed a step in which it has nothing to say to a link partition."""
-    return Message("observations", link_partition, str(source), observation.record_of(source, step, (), b"", b"", None, ()))
+    record = observation.record_of(source, step, (), b"", b"", None, ())
+    return Message("observations", link_partition, str(source), record)
 
 
 def messages(
@@ -131,7 +132,7 @@ def messages(
     find = _Finder(facts)
     at = find(pairs["row"], pairs["step"])
     kind = pairs["kind"].astype(np.uint64)
-    to = np.where(kind == MODEL, home[at], fact_message[at] + pairs["value"] % wide)
+    to: U64 = np.where(kind == MODEL, home[at], fact_message[at] + pairs["value"] % wide)
     key, pairs = gathered(((to << np.uint64(26) | at.astype(np.uint64)) << np.uint64(5)) | kind, pairs)
     starts = _starts(key, pairs["value"])
     at_home = (home << np.uint64(26)) | np.arange(len(facts), dtype=np.uint64)
@@ -284,9 +285,7 @@ class Pending:
             order = np.argsort(identity[missing])
             found = identity[missing][order]
             starts = _starts(found)
-            at[missing[order]] = self._size + np.repeat(
-                np.arange(len(starts)), np.diff(np.append(starts, len(found)))
-            )
+            at[missing[order]] = self._size + np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(found))))
             new = rows_of(pairs, missing[order[starts]])
             self._index.insert(found[starts], np.arange(self._size, self._size + len(new)))
             self._append(new)

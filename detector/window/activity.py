@@ -280,9 +280,7 @@ def cells_of(
     minute = np.where(late, clock_ms, at_ms) // MINUTE_MS
     order = np.lexsort((minute, step, rows))
     row, step, minute = rows[order], step[order], minute[order]
-    start = np.concatenate(
-        [[True], (row[1:] != row[:-1]) | (step[1:] != step[:-1]) | (minute[1:] != minute[:-1])]
-    )
+    start = np.concatenate([[True], (row[1:] != row[:-1]) | (step[1:] != step[:-1]) | (minute[1:] != minute[:-1])])
     starts = np.flatnonzero(start)
     cell = np.empty(len(order), np.int64)
     cell[order] = np.cumsum(start) - 1
@@ -343,8 +341,8 @@ def add(table: npt.NDArray[Any], cells: Cells, chosen: I64) -> None:
     DAY.add(table["stamps_24h"], table["tiles_24h"], rows, time, amounts)
     _add_marks(table, rows, time, cells.marks[chosen], cells.buckets[chosen])
     _add_hours(table, rows, cells.newest_ms[chosen])
-    first = table["first_seen_ms"][rows]
-    table["first_seen_ms"][rows] = np.where(first < 0, cells.first_ms[chosen], np.minimum(first, cells.first_ms[chosen]))
+    first, earlier = table["first_seen_ms"][rows], cells.first_ms[chosen]
+    table["first_seen_ms"][rows] = np.where(first < 0, earlier, np.minimum(first, earlier))
     table["requests"][rows] += cells.requests[chosen]
     table["output_tokens"][rows] += cells.output_tokens[chosen]
     table["capabilities"][rows] += cells.capabilities[chosen]
@@ -435,9 +433,7 @@ def columns(table: npt.NDArray[Any], rows: I64, end_ms: I64, known: npt.NDArray[
     _distinct_columns(out, table, rows, end_ms)
     capabilities = table["capabilities"][rows]
     out[Column.CAPABILITIES] = capabilities.sum(axis=1)
-    out[Column.TOP_CAPABILITY] = _unless_unknown(
-        capabilities.max(axis=1).astype(np.float32), out[Column.CAPABILITIES]
-    )
+    out[Column.TOP_CAPABILITY] = _unless_unknown(capabilities.max(axis=1).astype(np.float32), out[Column.CAPABILITIES])
     created = known["created_ms"]
     out[Column.AGE_DAYS] = np.where(created >= 0, np.maximum(end_ms - created, 0) / DAY_MS, np.nan)
     out[Column.SEEN_DAYS] = (end_ms - table["first_seen_ms"][rows]) / DAY_MS
