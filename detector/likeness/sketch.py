@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from detector.event import FRAGMENTS, I32, Sketches
+from detector.event import FRAGMENTS, Sketches
 from detector.likeness import columns
+from detector.likeness.labels import labels
 from detector.likeness.words import digest, fold, mask
 
 if TYPE_CHECKING:
@@ -69,3 +70,4 @@ def _fill(out: Sketches, rows: list[int], cased: list[bytes], low: list[bytes], 
     out.fragments[at] = columns.finish(columns.fragments(words, key), key, "fragment")
     out.skeleton[at] = columns.finish(columns.skeleton(words), key, "skeleton")
     out.words[at] = words.words
+    out.labels[at] = labels(words)

@@ -108,4 +108,5 @@ def _check(rows: np.ndarray[tuple[int], np.dtype[np.void]]) -> U8:
     """Return a byte per row over all of its other bytes; their order matters."""
     body = np.ascontiguousarray(rows).view(np.uint8).reshape(-1, _BYTES)[:, :-1]
     weights = np.arange(1, _BYTES, dtype=np.uint32) * 2 + 1
-    return ((body * weights).sum(axis=1, dtype=np.uint32) % 251).astype(np.uint8)
+    check: U8 = ((body * weights).sum(axis=1, dtype=np.uint32) % 251).astype(np.uint8)
+    return check
