@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 import xxhash
 
-from detector.event import FRAGMENTS, I64, U64, Mask
-from detector.likeness.lexicon import SKELETON_CLASSES, classify
+from detector.event import FRAGMENTS, I8, I64, U64, Mask
+from detector.likeness.lexicon import SKELETON_CLASSES
 from detector.likeness.words import SLOT, MaskedWords
 
 HEAD_WORDS: Final = 8
@@ -156,11 +156,10 @@ def fragments(words: MaskedWords, key: int) -> U64:
     return smallest
 
 
-def skeleton(words: MaskedWords) -> U64:
+def skeleton(words: MaskedWords, classes: I8) -> U64:
     """Return [n] the value of the structure; 0 where there is too little of it to say anything."""
     n = len(words.words)
     count = np.diff(words.first)
-    classes = classify(words.code)
     at = np.flatnonzero((classes > 0) & (classes <= SKELETON_CLASSES))
     row = np.repeat(np.arange(n), count)[at]
     far = np.int64(1) << 40

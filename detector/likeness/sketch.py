@@ -9,6 +9,7 @@ import numpy as np
 from detector.event import FRAGMENTS, Sketches
 from detector.likeness import columns
 from detector.likeness.labels import labels
+from detector.likeness.lexicon import classify
 from detector.likeness.words import digest, fold, mask
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ def empty(n: int) -> Sketches:
 def _fill(out: Sketches, rows: list[int], cased: list[bytes], low: list[bytes], digests: list[int], key: int) -> None:
     at = np.array(rows)
     words = mask(cased, low)
+    classes = classify(words.code)
     out.known[at] = True
     out.text[at] = np.array(digests, np.uint64)
     out.template[at] = columns.finish(columns.template(words), key, "template")
     out.head[at] = columns.finish(columns.head(words), key, "head")
     out.tail[at] = columns.finish(columns.tail(words), key, "tail")
     out.fragments[at] = columns.finish(columns.fragments(words, key), key, "fragment")
-    out.skeleton[at] = columns.finish(columns.skeleton(words), key, "skeleton")
+    out.skeleton[at] = columns.finish(columns.skeleton(words, classes), key, "skeleton")
     out.words[at] = words.words
-    out.labels[at] = labels(words)
+    out.labels[at] = labels(words, classes)

@@ -30,7 +30,8 @@ import numpy.typing as npt
 
 from detector.event import LABELS
 from detector.likeness import labels as classifier
-from detector.likeness.words import MaskedWords, fold, mask
+from detector.likeness.lexicon import classify
+from detector.likeness.words import fold, mask
 from label_sentences import SENTENCES, SLOTS
 
 F64 = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ SOURCES: Final[dict[str, str]] = {
     "benign_awesome": "?agentic ?coding ?generation ?grading",
     "benign_batch_t0": "?grading",
     "benign_bfcl_live": "?agentic ?coding ?probe",
-    "harvest_alpaca_generation": "generation ?coding",
+    "harvest_alpaca_generation": "generation",
     "harvest_codealpaca_generation": "generation coding",
     "harvest_codealpaca_naked": "coding",
     "harvest_gsm8k_cot": "",
@@ -100,18 +101,26 @@ def extracts(folder: Path, rng: np.random.Generator) -> list[Sample]:
     return samples
 
 
-def read(texts: list[str]) -> MaskedWords:
-    folded = [fold(text) for text in texts]
-    return mask([cased for cased, _ in folded], [low for _, low in folded])
+def read(samples: list[Sample]) -> classifier.Features:
+    folded = [fold(s.text) for s in samples]
+    words = mask([cased for cased, _ in folded], [low for _, low in folded])
+    return classifier.features(words, classify(words.code))
 
 
 def train(samples: list[Sample]) -> tuple[F64, F64]:
     """Return [features, labels] weights and [labels] biases of logistic regressions; every source weighs the same."""
-    feature, first = classifier.features(read([s.text for s in samples]))
-    row = np.repeat(np.arange(len(samples)), np.diff(first))
+    found = read(samples)
+    rows = np.arange(len(samples))
+    row = np.concatenate(
+        (
+            np.repeat(rows, 2 * np.diff(found.word_first)),
+            np.repeat(rows, (1 + classifier.REACH) * np.diff(found.class_first)),
+        )
+    )
+    feature = np.concatenate((found.by_word, found.by_class))
     used = feature != classifier.NOTHING
     row, feature = row[used], feature[used]
-    value = 1 / np.sqrt(np.maximum(np.diff(first) // (3 + classifier.REACH), 1))
+    value = 1 / np.sqrt(np.maximum(found.count, 1))
     # What a class says holds for all of its words, so it may weigh more before it costs as much.
     force = np.where(np.arange(classifier.FEATURES) < classifier.WORD_FEATURES, 1.0, CLASS_FORCE)
     weights = np.zeros((classifier.FEATURES, len(LABELS)))
@@ -142,7 +151,7 @@ def quantise(samples: list[Sample], weights: F64, bias: F64) -> tuple[npt.NDArra
     """Return integer weights, and biases that let at most MAX_FALSE_SHARE of the known negatives pass."""
     whole = np.clip(np.rint(weights * SCALE), -127, 127).astype(np.int32)
     none = np.zeros(len(LABELS), np.int32)
-    got = classifier.scores(read([s.text for s in samples]), whole, none)
+    got = classifier.scores(read(samples), classifier.pack(whole), none)
     result = np.rint(bias * SCALE).astype(np.int32)
     for label in range(len(LABELS)):
         y = np.array([s.truth[label] for s in samples])
@@ -152,7 +161,7 @@ def quantise(samples: list[Sample], weights: F64, bias: F64) -> tuple[npt.NDArra
 
 
 def report(title: str, samples: list[Sample], weights: npt.NDArray[np.int32], bias: npt.NDArray[np.int32]) -> None:
-    got = classifier.scores(read([s.text for s in samples]), weights, bias) > 0
+    got = classifier.scores(read(samples), classifier.pack(weights), bias) > 0
     print(f"\n{title}")
     for label, name in enumerate(LABELS):
         y = np.array([s.truth[label] for s in samples])
@@ -164,7 +173,7 @@ def report(title: str, samples: list[Sample], weights: npt.NDArray[np.int32], bi
 
 
 def worst(samples: list[Sample], weights: npt.NDArray[np.int32], bias: npt.NDArray[np.int32], shown: int) -> None:
-    got = classifier.scores(read([s.text for s in samples]), weights, bias)
+    got = classifier.scores(read(samples), classifier.pack(weights), bias)
     for label, name in enumerate(LABELS):
         y = np.array([s.truth[label] for s in samples])
         wrong = np.where(y == 1, -got[:, label], np.where(y == 0, got[:, label], -np.inf))
