@@ -7,6 +7,11 @@
 
 A head is the first HEAD_WORDS masked words, or only the first sentence where that is shorter; a tail mirrors it.
 Both end at a sentence because what follows (precedes) a scaffold's sentence is somebody's question.
+
+The skeleton was first the order of the instruction words with the kinds of line (heading, item, table, …). Of 200
+paraphrases of a scaffold with sentences reordered it tied 41 %, with synonyms, layout and order changed 10 %; as a
+set without line kinds 88 % and 67 %, while human prompts (awesome-chatgpt-prompts, BFCL live, RealHumanEval chats) stay
+at 1 to 3 %. `tests/bench/likeness.py` measures it.
 """
 
 from __future__ import annotations
@@ -27,10 +32,10 @@ TAIL_PLAIN_WORDS: Final = 2
 END_FREE_WORDS: Final = 3  # so many words must be outside a head or tail for it to be one
 SHINGLE: Final = 5
 SHINGLE_PLAIN_WORDS: Final = 3
-SKELETON_STEPS: Final = 8
-SKELETON_MIN_STEPS: Final = 3
+SKELETON_CLASSES_KEPT: Final = 8
+SKELETON_MIN_CLASSES: Final = 3
 SKELETON_MIN_WORDS: Final = 8
-INDENT: Final = 4
+SKELETON_LENGTHS: Final = (64, 512)  # words; coarse, because a paraphrase is some tenths longer or shorter
 
 _ODD: Final = np.uint64(1)
 _MAX: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -157,51 +162,20 @@ def fragments(words: MaskedWords, key: int) -> U64:
 
 
 def skeleton(words: MaskedWords, classes: I8) -> U64:
-    """Return [n] the value of the structure; 0 where there is too little of it to say anything."""
+    """Return [n] the value of what is asked for; 0 where there is too little of it to say anything.
+
+    It is the set of the first SKELETON_CLASSES_KEPT distinct instruction classes and a coarse length class.
+    """
     n = len(words.words)
-    count = np.diff(words.first)
     at = np.flatnonzero((classes > 0) & (classes <= SKELETON_CLASSES))
-    row = np.repeat(np.arange(n), count)[at]
-    far = np.int64(1) << 40
-    seen = np.full((n, SKELETON_CLASSES), far)
+    row = np.repeat(np.arange(n), np.diff(words.first))[at]
+    never = np.int64(1) << 40
+    seen = np.full((n, SKELETON_CLASSES), never)
     # Written backwards: the first occurrence is written last and stays.
     seen[row[::-1], classes[at][::-1] - 1] = at[::-1]
-    order = np.argsort(seen, axis=1, kind="stable")[:, :SKELETON_STEPS]
-    steps = np.take_along_axis(seen, order, axis=1) < far
-    part = (order.astype(np.uint64) + _ODD) * _POWERS[1 : SKELETON_STEPS + 1]
-    part[~steps] = 0
-    value: U64 = part.sum(axis=1, dtype=np.uint64)
-    kinds = line_kinds(words, n)
-    length_class = np.searchsorted((32, 128, 512), words.words, "right").astype(np.uint64)
-    value += kinds * _POWERS[20] + length_class * _POWERS[21]
-    value |= _ODD
-    value[(steps.sum(axis=1) < SKELETON_MIN_STEPS) | (words.words < SKELETON_MIN_WORDS)] = 0
+    latest = np.partition(seen, SKELETON_CLASSES_KEPT - 1, axis=1)[:, SKELETON_CLASSES_KEPT - 1 :][:, :1]
+    chosen = (seen <= latest) & (seen < never)
+    bits = (chosen << np.arange(SKELETON_CLASSES)).sum(axis=1)
+    value: U64 = (bits << 2 | np.searchsorted(SKELETON_LENGTHS, words.words, "right")).astype(np.uint64)
+    value[(chosen.sum(axis=1) < SKELETON_MIN_CLASSES) | (words.words < SKELETON_MIN_WORDS)] = 0
     return value
-
-
-def line_kinds(words: MaskedWords, n: int) -> U64:
-    """Return [n] a bit set: which kinds of line the prompt has (heading, item, quote or table, markup, indented, several)."""
-    at = words.line_first.copy()
-    for _ in range(INDENT):
-        at += words.low[at] == ord(" ")
-    kind = _LINE_KIND[words.low[at]]
-    kind[at - words.line_first == INDENT] = _INDENTED
-    kinds = np.zeros(n, np.uint64)
-    bits = np.uint64(1) << kind
-    starts = np.flatnonzero(np.diff(words.line_row, prepend=-1))
-    kinds[words.line_row[starts]] = np.bitwise_or.reduceat(bits, starts)
-    kinds &= ~np.uint64(1)
-    return kinds
-
-
-_INDENTED: Final = 6
-
-
-def _line_kind_table() -> U64:
-    table = np.zeros(256, np.uint64)
-    for kind, chars in enumerate((b"#", b"-*+0123456789", b"|>", b"<", b"{[}]"), 1):
-        table[list(chars)] = kind
-    return table
-
-
-_LINE_KIND: Final = _line_kind_table()

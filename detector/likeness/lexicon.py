@@ -1,5 +1,7 @@
 """Words that say what is asked for, in classes: what stays when the content words of a prompt are replaced.
 
+INSTRUCTIONS make the skeleton; TOPICS are there for the labels only.
+
 A synonym is in the class of its sibling, so "write a function that computes" and "create a method which calculates"
 read the same. Classes of ordinary function words are left out: they say nothing about the request.
 The look-up is a table of TABLE_SIZE entries addressed by the top bits of the word's code, built without collisions.

@@ -5,9 +5,10 @@
           ──► slots: words that belong to the question and not to the scaffold ──► runs of slots become one
 
 A slot is: a word with a digit · what stands between quotes or fences on the same line (`"` `'` `` ` ``, three of
-them across lines), but not the keys of JSON, nor where nearly the whole prompt is quoted · parts of URLs, e-mails, paths, identifiers and calls (words glued by `/ @ . _ = (`) · a
-capitalised word within a sentence (names; not where most of the prompt is in Title Case) · a list of three or
-more words with commas · a word longer than 24 bytes. What a slot holds does not matter, nor how many words.
+them across lines), but not the keys of JSON, nor where nearly the whole prompt is quoted · parts of URLs, e-mails,
+paths, identifiers and calls (words glued by `/ @ . _ = (`) · a capitalised word within a sentence (names; not where
+most of the prompt is in Title Case) · a list of three or more words with commas · a word longer than 24 bytes.
+What a slot holds does not matter, nor how many words.
 
 Why numpy over bytes: on the machine of the first measurement, `str.lower().split()` with one dictionary look-up
 per word costs 14 µs for a 2 KB prompt and a regular expression 41 µs, before anything is known about slots or
@@ -104,16 +105,12 @@ class MaskedWords:
     `opens`  [m] the word begins a sentence or line
     `first`  [n + 1] row r holds the words first[r]:first[r + 1]
     `words`  [n] length in words before runs of slots were joined
-    `low`, `line_first`, `line_row`  the folded bytes, where each line starts in them, and its row
     """
 
     code: U64
     opens: Mask
     first: I64
     words: I64
-    low: U8
-    line_first: I64
-    line_row: I64
 
 
 def fold(text: str) -> tuple[bytes, bytes]:
@@ -165,10 +162,8 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
     count = len(start)
     first = np.searchsorted(start, row_at)
     code = _codes(low_bytes, start, end)
-    marks = np.flatnonzero((classes & _MARK) != 0)
-    line_first, line_row = _lines(low, marks, row_at)
     if count == 0:
-        return MaskedWords(code, np.zeros(0, np.bool_), first, np.diff(first), low, line_first, line_row)
+        return MaskedWords(code, np.zeros(0, np.bool_), first, np.diff(first))
 
     gap = np.empty(count, np.int64)
     gap[0] = 1 << 20
@@ -188,7 +183,7 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
     _mask_glued(slot, digits, classes, low, start, end, gap)
     _mask_names(slot, classes, start, before, gap, first, opens)
     _mask_lists(slot, low, start, gap)
-    _mask_spans(slot, _spans(low, classes, start, marks, row_at), first)
+    _mask_spans(slot, _spans(low, classes, start, row_at), first)
 
     code[slot] = SLOT
     keep = ~slot
@@ -200,9 +195,6 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
         opens=opens[kept],
         first=np.searchsorted(kept, first),
         words=np.diff(first),
-        low=low,
-        line_first=line_first,
-        line_row=line_row,
     )
 
 
@@ -263,14 +255,6 @@ def _codes(low: bytes, start: I64, end: I64) -> U64:
     return code
 
 
-def _lines(low: U8, marks: I64, row_at: I64) -> Pairs:
-    """Return where each line starts and its row."""
-    breaks = marks[low[marks] == _NEWLINE]
-    breaks = breaks[len(_FRONT) - 1 : np.searchsorted(breaks, row_at[-1] - 1)]
-    line_first = breaks + 1
-    return line_first, np.searchsorted(row_at, line_first, "right") - 1
-
-
 def _pairs(at: I64, group: I64) -> Pairs:
     """Return first and second of each pair of marks, taken in order within a group; an odd last one is left."""
     if len(at) < 2:
@@ -283,8 +267,9 @@ def _pairs(at: I64, group: I64) -> Pairs:
     return at[opening], at[opening + 1]
 
 
-def _spans(low: U8, classes: U8, start: I64, at: I64, row_at: I64) -> Mask:
-    """Return which words stand between quotes or fences; `at` are the marks and line ends."""
+def _spans(low: U8, classes: U8, start: I64, row_at: I64) -> Mask:
+    """Return which words stand between quotes or fences."""
+    at = np.flatnonzero((classes & _MARK) != 0)
     char = low[at]
     line = np.cumsum(char == _NEWLINE)
     marks = char != _NEWLINE

@@ -143,7 +143,9 @@ def row_of(name: str, sketches: Sketches) -> str:
 
 
 def header(title: str) -> None:
-    print(f"\n{title}\n{'':30s}" + "".join(f"{c:>10s}" for c in COLUMNS) + "  |" + "".join(f"{n[:5]:>6s}" for n in LABELS))
+    print(
+        f"\n{title}\n{'':30s}" + "".join(f"{c:>10s}" for c in COLUMNS) + "  |" + "".join(f"{n[:5]:>6s}" for n in LABELS)
+    )
 
 
 def speed() -> None:
