@@ -1,11 +1,11 @@
 """Every error this project raises; each class tells its catcher what to do.
 
-    DetectorError
-    ├── DecodeError     the record is bad: dead-letter it with `reason`, the stream goes on
-    ├── ConfigError     refuse to start: which setting, what is wrong, the nearest known name
-    ├── InputError      a file or argument is unusable: say which and where, exit 1 or 2
-    └── Unavailable     a service is away: keep what you hold, slow down, retry
-        └── Fenced      another worker owns this partition now: drop what you hold, stop writing
+DetectorError
+├── DecodeError     the record is bad: dead-letter it with `reason`, the stream goes on
+├── ConfigError     refuse to start: which setting, what is wrong, the nearest known name
+├── InputError      a file or argument is unusable: say which and where, exit 1 or 2
+└── Unavailable     a service is away: keep what you hold, slow down, retry
+    └── Fenced      another worker owns this partition now: drop what you hold, stop writing
 """
 
 

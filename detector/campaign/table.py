@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from detector.event import I64, Mask, U64
+from detector.event import I64, U64, Mask
 
 _FIRST_CAPACITY: Final = 1024
 
@@ -118,14 +118,15 @@ class Table:
     def rows_of(self, keys: U64) -> tuple[I64, I64]:
         """Return the row of each key, adding those not known yet in ascending order of key, and the rows that are new."""
         rows = self._index.lookup(keys)
-        missing = np.unique(keys[rows < 0])
         start = self.size
-        if missing.size:
+        unknown = np.flatnonzero(rows < 0)
+        if unknown.size:
+            missing, which = np.unique(keys[unknown], return_inverse=True)
             self._grow(start + len(missing))
             self._keys[start : start + len(missing)] = missing
             self.size = start + len(missing)
             self._index.insert(missing, np.arange(start, self.size))
-            rows = self._index.lookup(keys)
+            rows[unknown] = start + which
         return rows, np.arange(start, self.size)
 
     def _grow(self, needed: int) -> None:

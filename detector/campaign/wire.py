@@ -8,8 +8,9 @@ record. Equal values give equal bytes.
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -33,7 +34,7 @@ def decode(cls: type[T], data: bytes) -> T:
         version, packed = msgspec.msgpack.decode(data, type=tuple[int, list[Any]])
         if version != VERSION:
             raise DecodeError("internal_version", f"record of version {version}, this worker reads {VERSION}")
-        return _unpack(cls, packed)
+        return typing.cast("T", _unpack(cls, packed))
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise DecodeError("internal_malformed", f"{cls.__name__}: {error}") from None
 
@@ -47,25 +48,31 @@ def _pack(value: Any) -> Any:
 
 
 @cache
-def _types(cls: type[Any]) -> tuple[Any, ...]:
+def _readers(cls: Any) -> tuple[Callable[[Any], Any], ...]:
+    """Return for each field of a dataclass what makes its value of the packed one."""
     hints = typing.get_type_hints(cls)
-    return tuple(hints[field.name] for field in fields(cls))
+    return tuple(_reader(hints[field.name]) for field in fields(cls))
 
 
-def _unpack(cls: type[T], packed: list[Any]) -> T:
-    values = []
-    for hint, value in zip(_types(typing.cast("Any", cls)), packed, strict=True):
-        if is_dataclass(hint):
-            values.append(_unpack(typing.cast("type[Any]", hint), value))
-        elif typing.get_origin(hint) is np.ndarray:
-            dtype, shape, buffer = value
-            values.append(np.frombuffer(buffer, dtype).reshape(shape))
-        elif typing.get_origin(hint) is tuple:
-            values.append(_tuples(value))
-        else:
-            values.append(value)
-    return cls(*values)
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    if is_dataclass(hint):
+        return partial(_unpack, hint)
+    origin = typing.get_origin(hint)
+    return _array if origin is np.ndarray else _tuples if origin is tuple else _same
+
+
+def _unpack(cls: Any, packed: list[Any]) -> Any:
+    return cls(*[read(value) for read, value in zip(_readers(cls), packed, strict=True)])
+
+
+def _array(packed: Any) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
+    dtype, shape, buffer = packed
+    return np.frombuffer(buffer, dtype).reshape(shape)
 
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -18,7 +18,7 @@ neither the order of arrival nor the cut into batches can show.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -49,6 +49,10 @@ _BORN: Final = np.array(
         LinkKind.SHAPE,
     ]
 )
+_FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
+_PAIRS: Final = ("kind", "count", "items", "item", "output_tokens", "first_ms", "last_ms")
+SAMPLED_FROM: Final = 4  # accounts on a link before its texts are sampled
+FORGET_EVERY_STEPS: Final = 60
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 CANDIDATE: Final = 1
 COMMON: Final = 2
@@ -83,6 +87,7 @@ class LinkPartition:
         self.done = -1
         self.waiting: dict[int, list[bytes]] = {}
         self.start_ms = -1
+        self.swept = self.counted_ms = -1
         self.share = young_share(0, 0)
         self.ids: list[str] = []
         self.accounts = Table(
@@ -117,8 +122,8 @@ class LinkPartition:
             repeated=("u1", SAMPLE),
         )
         self.edges = Table(
-            link="<u8",
-            account="<u8",
+            link="<i8",
+            account="<i8",
             count="<i4",
             items="<i4",
             output_tokens="<i8",
@@ -158,56 +163,37 @@ class LinkPartition:
     def _close(self, step: int, records: list[Observations]) -> Candidates:
         records.sort(key=lambda record: record.source)
         step_ms = (step + 1) * self.settings.cadence_ms
-        keys, offsets = self._learn(records, step_ms)
+        who = self._learn(records, step_ms)
         pairs = [record.pairs for record in records]
-        account = np.concatenate([keys[p.account + offset] for p, offset in zip(pairs, offsets, strict=True)])
+        account = np.concatenate([w[p.account] for p, w in zip(pairs, who, strict=True)])
         value = np.concatenate([p.value for p in pairs])
-        order = np.lexsort((account, value))
-        columns = {
-            name: np.concatenate([getattr(p, name) for p in pairs])[order]
-            for name in ("kind", "count", "items", "item", "output_tokens", "first_ms", "last_ms")
-        }
+        order = np.lexsort((self.accounts.keys[account], value))
+        columns = {name: np.concatenate([getattr(p, name) for p in pairs])[order] for name in _PAIRS}
         touched, edge_rows = self._connect(value[order], account[order], columns)
-        self._sample(value[order], account[order], columns["item"])
         fresh = self._judge(touched, step_ms)
-        result = self._report(step, records, keys, offsets, edge_rows, fresh)
-        if step % 60 == 0:
+        result = self._report(step, records, who, edge_rows, fresh)
+        if step - self.swept >= FORGET_EVERY_STEPS:
+            self.swept = step
             self._forget(step_ms)
         return result
 
-    def _learn(self, records: list[Observations], step_ms: int) -> tuple[U64, list[int]]:
-        """Take over the facts of the step's accounts; return their keys and where each record's begin."""
+    def _learn(self, records: list[Observations], step_ms: int) -> list[I64]:
+        """Take over the facts of the step's accounts; return the rows of each record's accounts."""
         ids = [account for record in records for account in record.accounts.ids]
         keys = np.fromiter((hash64(account, self.settings.hash_key) for account in ids), np.uint64, len(ids))
-        offsets = np.cumsum([0] + [len(record.accounts.ids) for record in records])[:-1].tolist()
         rows, new = self.accounts.rows_of(keys)
         if len(new):
             names = dict(zip(keys.tolist(), ids, strict=True))
             self.ids.extend(names[key] for key in self.accounts.keys[new].tolist())
-        for name in (
-            "created_ms",
-            "first_seen_ms",
-            "status_ms",
-            "org",
-            "tier",
-            "status",
-            "requests",
-            "output_tokens",
-            "requests_24h",
-            "active_hours_24h",
-            "refused_24h",
-            "single_turn_24h",
-            "score",
-            "capabilities",
-            "labels",
-        ):
+        for name in _FACTS:
             self.accounts[name][rows] = np.concatenate([getattr(record.accounts, name) for record in records])
         self.accounts["seen_ms"][rows] = step_ms
         if self.start_ms < 0:
             self.start_ms = step_ms - self.settings.cadence_ms
-        if step_ms // self.settings.cadence_ms % 30 == 0 or len(new) == len(keys):
+        if step_ms - self.counted_ms >= HOUR_MS // 2:
+            self.counted_ms = step_ms
             self._census(step_ms)
-        return keys, offsets
+        return np.split(rows, np.cumsum([len(record.accounts.ids) for record in records])[:-1])
 
     def _census(self, step_ms: int) -> None:
         """Measure the share of young accounts among those active in the last 24 h."""
@@ -223,84 +209,84 @@ class LinkPartition:
         established_ms = int(self.settings.established_days * DAY_MS)
         return age_class(created_ms, first_seen_ms, at_ms, self.start_ms + DAY_MS, established_ms)
 
-    def _connect(self, value: U64, account: U64, columns: dict[str, npt.NDArray[np.generic]]) -> tuple[I64, I64]:
-        """Add the pairs (sorted by value, account) to links and edges; return the rows of both that changed."""
+    def _connect(self, value: U64, who: I64, columns: dict[str, npt.NDArray[Any]]) -> tuple[I64, I64]:
+        """Add the pairs (sorted by value, then account key) to links and edges; return the rows of both that changed.
+
+        `who` are account rows.
+        """
         row = self.links.lookup(value)
         missing = np.flatnonzero(row < 0)
-        early: tuple[U64, U64, I64] = (value[:0], account[:0], np.zeros(0, np.int64))
+        early_link, early_who, early_ms = (np.zeros(0, np.int64) for _ in range(3))
         if missing.size:
-            early = self._promote(value, account, columns, missing)
-            row = self.links.lookup(value)
+            early_link, early_who, early_ms = self._promote(value[missing], who[missing], columns, missing)
+            row[missing] = self.links.lookup(value[missing])
         known = np.flatnonzero(row >= 0)
-        known = known[self.links["flags"][row[known]] != COMMON]
-        self.links["last_ms"][row[row >= 0]] = np.maximum(
-            self.links["last_ms"][row[row >= 0]], columns["last_ms"][row >= 0]
+        row_known = row[known]
+        self.links["last_ms"][row_known] = np.maximum(self.links["last_ms"][row_known], columns["last_ms"][known])
+        rare = self.links["flags"][row_known] != COMMON
+        known, row_known = known[rare], row_known[rare]
+        n = len(early_link)
+        link, account = np.concatenate([early_link, row_known]), np.concatenate([early_who, who[known]])
+        edge, new = self.edges.rows_of(
+            mix(self.links.keys[link] ^ mix(self.accounts.keys[account], 1), 2) | np.uint64(1)
         )
-        early_value, early_account, early_ms = early
-        all_value = np.concatenate([early_value, value[known]])
-        all_account = np.concatenate([early_account, account[known]])
-        first_ms = np.concatenate([early_ms, columns["first_ms"][known]])
-        key = mix(all_value ^ mix(all_account, 1), 2) | np.uint64(1)
-        edge, new = self.edges.rows_of(key)
         if len(new):
-            position = np.zeros(len(self.edges), np.int64)
-            position[edge[::-1]] = np.arange(len(edge))[::-1]  # the first pair of each new edge
-            position = position[new]
-            self.edges["link"][new] = all_value[position]
-            self.edges["account"][new] = all_account[position]
-            self.edges["first_ms"][new] = first_ms[position]
-            who = self.accounts.lookup(all_account[position])
+            position = np.zeros(len(new), np.int64)
+            fresh = np.flatnonzero(edge >= new[0])[::-1]
+            position[edge[fresh] - new[0]] = fresh  # the first pair of each new edge
+            first_ms = np.concatenate([early_ms, columns["first_ms"][known]])[position]
+            link_new, who_new = link[position], account[position]
             age = self._age_class(
-                self.accounts["created_ms"][who], self.accounts["first_seen_ms"][who], first_ms[position]
+                self.accounts["created_ms"][who_new], self.accounts["first_seen_ms"][who_new], first_ms
             )
-            self.edges["age"][new] = age
-            link = self.links.lookup(all_value[position])
-            np.add.at(self.links["accounts"], link, 1)
-            np.add.at(self.links["young"], link, age == 1)
-            np.add.at(self.links["established"], link, age == 2)
-        n = len(early_value)
-        if n:
-            self.edges["count"][edge[:n]] += 1
-            self.edges["items"][edge[:n]] += 1
-            self.edges["last_ms"][edge[:n]] = np.maximum(self.edges["last_ms"][edge[:n]], early_ms)
+            for name, column in (("link", link_new), ("account", who_new), ("first_ms", first_ms), ("age", age)):
+                self.edges[name][new] = column
+            np.add.at(self.links["accounts"], link_new, 1)
+            np.add.at(self.links["young"], link_new, age == 1)
+            np.add.at(self.links["established"], link_new, age == 2)
+        self.edges["count"][edge[:n]] += 1
+        self.edges["items"][edge[:n]] += 1
+        self.edges["last_ms"][edge[:n]] = np.maximum(self.edges["last_ms"][edge[:n]], early_ms)
         later = edge[n:]
         for name in ("count", "items", "output_tokens"):
             self.edges[name][later] += columns[name][known]
         self.edges["last_ms"][later] = np.maximum(self.edges["last_ms"][later], columns["last_ms"][known])
-        return np.unique(row[known]), later
+        self._sample(row_known, self.accounts.keys[who[known]], columns["item"][known])
+        return np.unique(row_known), later
 
-    def _promote(
-        self, value: U64, account: U64, columns: dict[str, npt.NDArray[np.generic]], missing: I64
-    ) -> tuple[U64, U64, I64]:
-        """Give a row to each unknown link that a second account shows; return the first sightings this brings back."""
-        values, accounts, first_ms = value[missing], account[missing], columns["first_ms"][missing].astype(np.int64)
-        starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-        several = np.diff(np.r_[starts, len(values)]) > 1
-        head = values[starts]
+    def _promote(self, value: U64, who: I64, columns: dict[str, npt.NDArray[Any]], rows: I64) -> tuple[I64, I64, I64]:
+        """Give a row to each unknown link that a second account shows; return the first sightings this brings back.
+
+        `value` and `who` are the pairs of unknown links, `rows` their places in `columns`.
+        """
+        first_ms = columns["first_ms"][rows]
+        key = self.accounts.keys[who]
+        starts = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
+        several = np.diff(np.r_[starts, len(value)]) > 1
+        head, key = value[starts], key[starts]
         slot = head & np.uint64(len(self.filter_link) - 1)
         seen = self.filter_link[slot] == head
-        another = seen & (several | (self.filter_account[slot] != accounts[starts]))
-        promoted = several | another
-        kept = ~promoted & ~seen
+        another = seen & (self.filter_account[slot] != key)
+        kept = ~seen & ~several
         self.filter_link[slot[kept]] = head[kept]
-        self.filter_account[slot[kept]] = accounts[starts][kept]
+        self.filter_account[slot[kept]] = key[kept]
         self.filter_first_ms[slot[kept]] = first_ms[starts][kept]
-        _, new = self.links.rows_of(head[promoted])
-        link = self.links.lookup(head[promoted])
-        earliest = np.minimum.reduceat(first_ms, starts)[promoted]
-        before = another[promoted]
-        earliest[before] = np.minimum(earliest[before], self.filter_first_ms[slot[another]])
-        self.links["kind"][link] = columns["kind"][missing][starts][promoted]
-        self.links["born_ms"][link] = earliest
-        self.links["sample"][new] = _NO_ITEM
-        known = another & (self.accounts.lookup(self.filter_account[slot]) >= 0)  # forgotten meanwhile: leave it out
-        return head[known], self.filter_account[slot[known]], self.filter_first_ms[slot[known]]
+        promoted = several | another
+        if not promoted.any():
+            return rows[:0], rows[:0], rows[:0]
+        link, _ = self.links.rows_of(head[promoted])
+        earliest = np.minimum.reduceat(first_ms, starts)
+        earliest[another] = np.minimum(earliest[another], self.filter_first_ms[slot[another]])
+        self.links["kind"][link] = columns["kind"][rows][starts][promoted]
+        self.links["born_ms"][link] = earliest[promoted]
+        self.links["sample"][link] = _NO_ITEM
+        before = self.accounts.lookup(self.filter_account[slot[another]])
+        held = before >= 0  # else the first account was forgotten meanwhile: leave it out
+        return self.links.lookup(head[another][held]), before[held], self.filter_first_ms[slot[another]][held]
 
-    def _sample(self, value: U64, account: U64, item: U64) -> None:
+    def _sample(self, row: I64, account: U64, item: U64) -> None:
         """Keep for each content link the smallest text hashes, and which of them several accounts sent."""
-        row = self.links.lookup(value)
-        use = (row >= 0) & (item != 0)
-        use[use] = (self.links["flags"][row[use]] != COMMON) & np.isin(self.links["kind"][row[use]], _SAMPLED)
+        use = (item != 0) & (self.links["accounts"][row] >= SAMPLED_FROM) & np.isin(self.links["kind"][row], _SAMPLED)
         use[use] = item[use] <= self.links["sample"][row[use], -1]
         if not use.any():
             return
@@ -313,9 +299,9 @@ class LinkPartition:
         order = np.lexsort((np.arange(len(link)), texts, link))
         link, texts, owners, repeated = link[order], texts[order], owners[order], repeated[order]
         first = np.r_[True, (link[1:] != link[:-1]) | (texts[1:] != texts[:-1])]
-        group = np.cumsum(first) - 1
         starts = np.flatnonzero(first)
-        again = np.maximum.reduceat(np.maximum(repeated, (owners != owners[starts][group]).astype(np.uint8)), starts)
+        other = (owners != owners[starts][np.cumsum(first) - 1]).astype(np.uint8)
+        again = np.maximum.reduceat(np.maximum(repeated, other), starts)
         link, texts, owners = link[starts], texts[starts], owners[starts]
         again[texts == _NO_ITEM] = 0
         rank = np.arange(len(link)) - np.searchsorted(link, link)
@@ -338,13 +324,12 @@ class LinkPartition:
             links["established"][touched],
         )
         nats = surprise(young, established, self.share)
-        surprising = (nats > bar(len(links), s.false_discovery)) & (
-            purity(young, established, self.share) >= s.least_purity
-        )
+        stands_out = nats > bar(len(links), s.false_discovery)
+        stands_out &= purity(young, established, self.share) >= s.least_purity
         recent = newborn(links["born_ms"][touched], self.start_ms + DAY_MS, step_ms, int(s.newborn_days * DAY_MS))
         recent &= (accounts >= s.newborn_accounts) & np.isin(links["kind"][touched], _BORN)
         paid = (links["kind"][touched] == LinkKind.PAYMENT) | (links["kind"][touched] == LinkKind.BLOCK)
-        flagged = surprising | recent | paid
+        flagged = stands_out | recent | paid
         was = links["flags"][touched] == CANDIDATE
         links["flags"][touched[flagged]] = CANDIDATE
         common = ~flagged & ~was & (accounts >= s.common_accounts)
@@ -354,73 +339,67 @@ class LinkPartition:
 
     # -- output -----------------------------------------------------------------------------
 
-    def _report(
-        self, step: int, records: list[Observations], keys: U64, offsets: list[int], touched: I64, fresh: I64
-    ) -> Candidates:
-        edges = self.edges
-        mine = touched[self.links["flags"][self.links.lookup(edges["link"][touched])] == CANDIDATE]
+    def _report(self, step: int, records: list[Observations], who: list[I64], touched: I64, fresh: I64) -> Candidates:
+        """Return the candidates of a step: the candidate links' edges that changed, all edges of the fresh ones."""
+        edges, links = self.edges, self.links
+        mine = touched[links["flags"][edges["link"][touched]] == CANDIDATE]
         if len(fresh):
-            mine = np.concatenate([mine, np.flatnonzero(np.isin(edges["link"], self.links.keys[fresh]))])
+            is_fresh = np.zeros(len(links), bool)
+            is_fresh[fresh] = True
+            mine = np.concatenate([mine, np.flatnonzero(is_fresh[edges["link"]])])
         rows = np.unique(mine)
-        link_values, link_index = np.unique(edges["link"][rows], return_inverse=True)
-        judged_keys = [keys[record.judged.account + offset] for record, offset in zip(records, offsets, strict=True)]
-        account_keys = np.unique(np.concatenate([edges["account"][rows], *judged_keys]))
-        account_rows = self.accounts.lookup(account_keys)
-        link_rows = self.links.lookup(link_values)
-        facts = self._facts(account_rows)
+        link_rows, link_index = np.unique(edges["link"][rows], return_inverse=True)
+        judged = [w[record.judged.account] for record, w in zip(records, who, strict=True)]
+        account_rows = np.unique(np.concatenate([edges["account"][rows], *judged]))
         place = np.full(len(self.accounts), -1, np.int64)
         place[account_rows] = np.arange(len(account_rows))
-        models = []
-        for record, offset in zip(records, offsets, strict=True):
-            if record.models:
-                where = place[self.accounts.lookup(keys[offset : offset + len(record.accounts.ids)])]
-                models += [(int(where[a]), model, count) for a, model, count in record.models if where[a] >= 0]
-        young, established = self.links["young"][link_rows], self.links["established"][link_rows]
+        models = [
+            (int(place[w[account]]), model, count)
+            for record, w in zip(records, who, strict=True)
+            for account, model, count in record.models
+            if place[w[account]] >= 0
+        ]
+        young, established = links["young"][link_rows], links["established"][link_rows]
+        strengths = [record.judged.strengths for record in records if len(record.judged.account)]
         return Candidates(
             source=-1,
             step=step,
             young_share=self.share,
             stream_start_ms=self.start_ms,
-            facts=facts,
+            facts=self._facts(account_rows),
             links=CandidateLinks(
-                link_values,
-                self.links["kind"][link_rows],
-                self.links["born_ms"][link_rows],
-                self.links["accounts"][link_rows],
+                links.keys[link_rows],
+                links["kind"][link_rows],
+                links["born_ms"][link_rows],
+                links["accounts"][link_rows],
                 young,
                 established,
                 surprise(young, established, self.share).astype(np.float32),
-                (self.links["sample"][link_rows] != _NO_ITEM).sum(axis=1).astype(np.int32),
-                self.links["repeated"][link_rows].sum(axis=1).astype(np.int32),
+                (links["sample"][link_rows] != _NO_ITEM).sum(axis=1).astype(np.int32),
+                links["repeated"][link_rows].sum(axis=1).astype(np.int32),
             ),
             edges=Edges(
                 link_index.astype(np.int32),
-                place[self.accounts.lookup(edges["account"][rows])].astype(np.int32),
-                edges["count"][rows],
-                edges["items"][rows],
-                edges["output_tokens"][rows],
-                edges["first_ms"][rows],
-                edges["last_ms"][rows],
+                place[edges["account"][rows]].astype(np.int32),
+                *(edges[name][rows] for name in ("count", "items", "output_tokens", "first_ms", "last_ms")),
             ),
             judged=Judged(
-                np.concatenate([place[self.accounts.lookup(k)] for k in judged_keys]).astype(np.int32),
-                np.concatenate([record.judged.tick_ms for record in records]),
-                np.concatenate([record.judged.score for record in records]),
-                np.concatenate(
-                    [record.judged.strengths for record in records if len(record.judged.account)]
-                    or [np.zeros((0, 1), np.float32)]
-                ),
+                np.concatenate([place[rows] for rows in judged] or [place[:0]]).astype(np.int32),
+                np.concatenate([record.judged.tick_ms for record in records] or [np.zeros(0, np.int64)]),
+                np.concatenate([record.judged.score for record in records] or [np.zeros(0, np.float32)]),
+                np.concatenate(strengths) if strengths else np.zeros((0, 1), np.float32),
                 tuple(because for record in records for because in record.judged.because),
             ),
             models=tuple(models),
         )
 
     def _facts(self, rows: I64) -> AccountFacts:
-        columns = {name: self.accounts[name][rows] for name in AccountFacts.__dataclass_fields__ if name != "ids"}
+        columns = {name: self.accounts[name][rows] for name in _FACTS}
         return AccountFacts(tuple(self.ids[row] for row in rows.tolist()), **columns)
 
     def _nothing(self, step: int) -> Candidates:
-        return self._report(step, [], np.zeros(0, np.uint64), [], np.zeros(0, np.int64), np.zeros(0, np.int64))
+        none = np.zeros(0, np.int64)
+        return self._report(step, [], [], none, none)
 
     # -- bounds -----------------------------------------------------------------------------
 
@@ -429,41 +408,45 @@ class LinkPartition:
         s = self.settings
         stale = step_ms - int(s.idle_days * DAY_MS)
         links, edges, accounts = self.links, self.edges, self.accounts
-        again = (links["flags"] == COMMON) & (links["looked_ms"] <= step_ms - DAY_MS)
-        links["flags"][again] = 0
-        for name in ("accounts", "young", "established"):
-            links[name][again] = 0
-        of = links.lookup(edges["link"])
-        keep = (edges["last_ms"] > stale) & (of >= 0)
-        keep &= links["flags"][of] != COMMON
+        flags = links["flags"][edges["link"]]
+        keep = (edges["last_ms"] > stale) & (flags != COMMON)
         if keep.sum() > s.most_edges:  # the oldest go first, candidates last
-            age = np.where(links["flags"][of] == CANDIDATE, np.iinfo(np.int64).max, edges["last_ms"])
-            keep &= age > np.partition(age[keep], len(age[keep]) - s.most_edges)[len(age[keep]) - s.most_edges]
-        gone = ~keep & (of >= 0)
-        gone[gone] = links["flags"][of[gone]] != COMMON
-        for name, counted in (
-            ("accounts", edges["age"] >= 0),
-            ("young", edges["age"] == 1),
-            ("established", edges["age"] == 2),
-        ):
-            np.subtract.at(links[name], of[gone & counted], 1)
+            age = np.where(flags == CANDIDATE, np.iinfo(np.int64).max, edges["last_ms"])
+            keep &= age > np.partition(age[keep], -s.most_edges)[-s.most_edges]
+        gone = ~keep & (flags != COMMON)
+        link, age_class = edges["link"][gone], edges["age"][gone]
+        np.subtract.at(links["accounts"], link, 1)
+        np.subtract.at(links["young"], link, age_class == 1)
+        np.subtract.at(links["established"], link, age_class == 2)
+        again = (links["flags"] == COMMON) & (links["looked_ms"] <= step_ms - DAY_MS)
+        for name in ("flags", "accounts", "young", "established"):
+            links[name][again] = 0
+        alive = (links["last_ms"] > stale) & (links["last_ms"] > 0)
+        keep &= alive[edges["link"]]
         if not keep.all():
             edges.compact(keep)
-        alive = links["last_ms"] > stale
         if not alive.all():
-            links.compact(alive)
-        held = np.zeros(len(accounts), bool)
-        held[accounts.lookup(np.unique(edges["account"]))] = True
-        held |= accounts["seen_ms"] > step_ms - 2 * DAY_MS
+            edges["link"][:] = links.compact(alive)[edges["link"]]
+        held = accounts["seen_ms"] > step_ms - 2 * DAY_MS
+        held[edges["account"]] = True
         if not held.all():
             self.ids = [name for name, stays in zip(self.ids, held.tolist(), strict=True) if stays]
-            accounts.compact(held)
+            edges["account"][:] = accounts.compact(held)[edges["account"]]
 
     # -- durable form -----------------------------------------------------------------------
 
     def dump(self) -> dict[str, bytes]:
         """Return the whole state."""
-        rest = (list(self.closed.items()), self.done, list(self.waiting.items()), self.start_ms, self.share, self.ids)
+        rest = (
+            list(self.closed.items()),
+            self.done,
+            list(self.waiting.items()),
+            self.start_ms,
+            self.share,
+            self.ids,
+            self.swept,
+            self.counted_ms,
+        )
         return {
             "rest": msgspec.msgpack.encode(rest),
             "accounts": self.accounts.dump(),
@@ -476,10 +459,9 @@ class LinkPartition:
 
     def load(self, parts: dict[str, bytes]) -> None:
         """Become the dumped state."""
-        kind = tuple[list[tuple[int, int]], int, list[tuple[int, list[bytes]]], int, float, list[str]]
-        closed, self.done, waiting, self.start_ms, self.share, self.ids = msgspec.msgpack.decode(
-            parts["rest"], type=kind
-        )
+        kind = tuple[list[tuple[int, int]], int, list[tuple[int, list[bytes]]], int, float, list[str], int, int]
+        rest = msgspec.msgpack.decode(parts["rest"], type=kind)
+        closed, self.done, waiting, self.start_ms, self.share, self.ids, self.swept, self.counted_ms = rest
         self.closed, self.waiting = dict(closed), dict(waiting)
         self.accounts.load(parts["accounts"])
         self.links.load(parts["links"])

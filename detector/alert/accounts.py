@@ -1,0 +1,127 @@
+"""Account alerts: what one account's own behaviour says, held down to where it can be believed.
+
+    quiet ──score ≥ raise_at──► raised ──score < clear_at, or silent for a day──► cooldown ──► quiet
+
+Behaviour alone is high recall and low precision, so an account alert is `watch`: it is on the
+analyst's list, pages nobody and changes no verdict. The exception is a reasoning block presented
+by an account it was not issued to, which is near-deterministic (`block_replay`, `warning`).
+An account that a campaign holds is *inhibited*: the campaign speaks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from detector.campaign.observation import AccountFacts, Judged
+from detector.event import Mask
+from detector.finding import Finding, Kind, Reason, Severity
+
+BLOCK_REPLAY: Final = "block_replay"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountAlertSettings:
+    """Levels with hysteresis; times in event time."""
+
+    raise_at: float = 0.8
+    clear_at: float = 0.5
+    update_by: float = 0.1  # a raised alert is updated when its score moved by as much
+    cooldown_ms: int = 24 * 3_600_000
+    block_replay_at: float = 0.9
+
+
+class _Alert(msgspec.Struct):
+    seq: int
+    score: float
+    raised_ms: int
+    seen_ms: int
+    kind: Kind
+    severity: Severity
+    raised: bool
+
+
+class AccountAlerts:
+    """The alerts of all accounts; only accounts that ever crossed a threshold are held."""
+
+    def __init__(self, settings: AccountAlertSettings) -> None:
+        """Start with none."""
+        self._settings = settings
+        self._alerts: dict[str, _Alert] = {}
+
+    def update(self, judged: Judged, facts: AccountFacts, inhibited: Mask, step_ms: int, shadow: bool) -> list[Finding]:
+        """Return the findings that these judgements bring, in their order."""
+        findings = []
+        for row, account in enumerate(judged.account.tolist()):
+            if not inhibited[account]:
+                score, because = float(judged.score[row]), judged.because[row]
+                finding = self._one(facts, account, score, because, int(judged.tick_ms[row]), shadow)
+                if finding is not None:
+                    findings.append(finding)
+        return findings
+
+    def _one(
+        self,
+        facts: AccountFacts,
+        row: int,
+        score: float,
+        because: Sequence[tuple[str, float, float, float | None, float | None, str]],
+        time_ms: int,
+        shadow: bool,
+    ) -> Finding | None:
+        s, account = self._settings, facts.ids[row]
+        replayed = any(reason[0] == BLOCK_REPLAY and reason[1] >= s.block_replay_at for reason in because)
+        alert = self._alerts.get(account)
+        if alert is None or not alert.raised:
+            if score < s.raise_at and not replayed:
+                return None
+            if alert is not None and time_ms - alert.seen_ms < s.cooldown_ms:
+                return None
+            kind: Kind = "block_replay" if replayed else "account"
+            alert = _Alert(0, score, time_ms, time_ms, kind, "warning" if replayed else "watch", raised=True)
+            self._alerts[account] = alert
+            state = "raised"
+        elif score < s.clear_at and alert.kind == "account":
+            alert.raised, state = False, "cleared"
+            alert.seq += 1
+        elif abs(score - alert.score) >= s.update_by:
+            alert.seq += 1
+            state = "updated"
+        else:
+            return None
+        alert.score, alert.seen_ms = score, time_ms
+        return Finding(
+            finding_id=f"f-{alert.kind}-{account}-{alert.raised_ms}",
+            seq=alert.seq,
+            kind=alert.kind,
+            subject=account,
+            state="cleared" if state == "cleared" else "raised" if state == "raised" else "updated",
+            severity=alert.severity,
+            score=round(score, 4),
+            time_ms=time_ms,
+            first_seen_ms=int(facts.first_seen_ms[row]),
+            last_seen_ms=time_ms,
+            accounts_added=[account] if alert.seq == 0 else [],
+            accounts_removed=[account] if state == "cleared" else [],
+            accounts_total=1,
+            requests_total=int(facts.requests[row]),
+            output_tokens_total=int(facts.output_tokens[row]),
+            reasons=[Reason(*reason) for reason in because],
+            evidence={},
+            shadow=shadow,
+        )
+
+    def forget(self, before_ms: int) -> None:
+        """Drop the alerts that nothing was heard of since `before_ms`."""
+        self._alerts = {account: alert for account, alert in self._alerts.items() if alert.seen_ms >= before_ms}
+
+    def dump(self) -> bytes:
+        """Return all alerts as bytes."""
+        return msgspec.msgpack.encode(sorted(self._alerts.items()))
+
+    def load(self, data: bytes) -> None:
+        """Become the dumped alerts."""
+        self._alerts = dict(msgspec.msgpack.decode(data, type=list[tuple[str, _Alert]]))

@@ -1,0 +1,68 @@
+"""Readings of a group -> how sure we are that it is a campaign.
+
+A logistic over the readings with non-negative weights; an unavailable reading adds what it adds
+for an ordinary group half the time. The rules of the house stand above the fit:
+
+- a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
+- what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
+- what is over within an hour is at most `watch`, unless it took more than a class could ask;
+  what sits in one place, as a class or a hackathon does, must have gone on for half a day.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from detector.campaign.group import Reading
+from detector.finding import Severity
+
+WARNING_AT: Final = 0.9
+CRITICAL_AT: Final = 0.97
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Log-odds that each reading adds at full strength."""
+
+    bias: float = -10.0
+    size: float = 2.0
+    young_surplus: float = 4.0
+    work_list: float = 3.0
+    evenness: float = 1.5
+    concentration: float = 1.5
+    duration: float = 2.0
+    identity: float = 1.5
+    spread: float = 1.0
+    single_turn: float = 1.0
+    extraction: float = 1.5
+
+
+UNKNOWN: Final = 0.3
+
+
+def weight_of(weights: Weights, name: str) -> float:
+    """Return the weight of a reading."""
+    return float(getattr(weights, name))
+
+
+def confidence(readings: list[Reading], weights: Weights) -> float:
+    """Return the confidence in 0..1."""
+    odds = weights.bias
+    for reading in readings:
+        strength = UNKNOWN if math.isnan(reading.strength) else reading.strength
+        odds += weight_of(weights, reading.name) * strength
+    return 1 / (1 + math.exp(-odds))
+
+
+def severity(score: float, readings: list[Reading], requests: int) -> Severity:
+    """Return how loud to say it."""
+    strength = {reading.name: reading.strength for reading in readings}
+    hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
+    repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
+    in_one_place = strength.get("spread", 1.0) <= 0.0
+    brief = hours < (12.0 if in_one_place else 1.0) and requests < 5_000
+    if score < WARNING_AT or repeats or brief:
+        return "watch"
+    return "critical" if score >= CRITICAL_AT and strength.get("size", 0.0) > 0.5 else "warning"

@@ -1,0 +1,64 @@
+"""A campaign over time: birth, growth, merge, dormancy, and which campaign a new group belongs to.
+
+The identity of a campaign is its links and members, not the cut of one step: a group found later
+that overlaps with a known campaign *is* that campaign, whether it grew, changed its template
+mixture or moved to fresh accounts that use the same prompts. Its id is a hash of how it began, so
+that a replay gives the same one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import xxhash
+
+from detector.campaign.group import Reading
+from detector.finding import Severity
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One campaign. `members` are account keys; `announced` those that a finding has named."""
+
+    number: int  # 1, 2, …: how tables refer to it
+    campaign_id: str
+    first_seen_ms: int
+    last_seen_ms: int
+    newborn: bool  # its links are new rather than its accounts young: aged accounts belong as well
+    score: float = 0.0
+    severity: Severity = "watch"
+    readings: list[Reading] = field(default_factory=list)
+    members: set[int] = field(default_factory=set)
+    announced: set[int] = field(default_factory=set)
+    seq: int = 0
+    updated_ms: int = 0
+    read_ms: int = 0
+    read_at_edges: int = 0
+    touched: int = 0  # edges changed since it was read
+    raised: bool = False
+    merged_from: list[str] = field(default_factory=list)
+
+
+def campaign_id(step: int, links: list[int]) -> str:
+    """Return the id of a campaign born at `step` with these links."""
+    return f"c-{xxhash.xxh3_64_hexdigest(repr((step, min(links))).encode())}"
+
+
+def belongs_to(accounts: set[int], campaigns: list[Campaign], least_share: float) -> list[Campaign]:
+    """Return the campaigns that hold at least `least_share` of these accounts or are held so by them, oldest first."""
+    found = []
+    for campaign in campaigns:
+        common = len(accounts & campaign.members)
+        if common and common >= least_share * min(len(accounts), len(campaign.members)):
+            found.append(campaign)
+    return found
+
+
+def merge(into: Campaign, other: Campaign) -> None:
+    """Let the older campaign take over the younger one."""
+    into.members |= other.members
+    into.announced |= other.announced
+    into.first_seen_ms = min(into.first_seen_ms, other.first_seen_ms)
+    into.last_seen_ms = max(into.last_seen_ms, other.last_seen_ms)
+    into.newborn = into.newborn or other.newborn
+    into.merged_from.append(other.campaign_id)

@@ -1,0 +1,273 @@
+"""Groups of accounts that share rare links, and what the group does: its readings.
+
+Links join into one group when their accounts overlap far beyond chance; one scaffold shows up as
+a template, a head, and some fragments over the same accounts, and a campaign with a thousand
+paraphrases as many small links over one pool. Identity links (payment, network, client) join a
+group but do not hold two together: two operators may use one proxy network.
+
+A group is then *read*: every reading is 0..1, says what it saw and what ordinary groups show, and
+is NaN where it cannot be known. Which harmless group each one is there for:
+
+    reading          campaign                       the harmless group it tells apart
+    young_surplus    new accounts, or all at once   a popular agent's users: of all ages
+    work_list        each question once             a class, a benchmark, a tutorial: they repeat each other
+    evenness         load balanced over accounts    people: a few use it much, most hardly
+    concentration    little beside the harvest      people who also use a popular prompt
+    duration         goes on for hours and days     a class or hackathon: one hour
+    single_turn      question and answer            conversations
+    extraction       reasoning, grading, generation ordinary questions
+    identity         payment, card or client shared independent customers
+    spread           from many networks             a class, an office, a campus: in one place
+    size             many                           a team
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from detector.campaign.link import IDENTITY
+from detector.campaign.observation import LinkKind
+from detector.event import F64, I32, I64, U8
+
+HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of a group; `value` beside the `baseline` of ordinary groups, and the sentence."""
+
+    name: str
+    strength: float  # NaN: cannot be known
+    value: float | None
+    baseline: float | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupColumns:
+    """A group: L links, E edges (`link`, `account` index the group's links and its A accounts)."""
+
+    kind: U8
+    accounts_on: I32
+    young_on: I32
+    established_on: I32
+    items_sampled: I32
+    items_repeated: I32
+    link: I64
+    account: I64
+    count: I64
+    first_ms: I64
+    last_ms: I64
+    age: I32  # [A] 1 young, 2 established, 0 unknown
+    org: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]  # [A]
+    requests: I64  # [A]
+    single_turn: F64  # [A]
+    harvest_labels: F64  # [A] share of the account's labelled requests that extract, grade or generate; NaN unknown
+    young_share: float
+    newborn: bool
+
+
+def components(link: I64, account: I64, kind: U8, weight_from: int = 2, overlap: float = 0.1) -> I64:
+    """Return the component of each link, for edges (link, account).
+
+    Two links join when they share at least `weight_from` accounts and `overlap` of the smaller one.
+    Identity links take part only through the component most of their accounts are in.
+    """
+    links, accounts = len(kind), int(account.max(initial=-1)) + 1
+    identity = np.isin(kind, [int(k) for k in IDENTITY])
+    ones = np.ones(len(link), np.int32)
+    matrix: Any = sparse.csr_array((ones, (link, account)), (links, accounts))
+    content: Any = sparse.csr_array((ones * ~identity[link], (link, account)), (links, accounts))
+    shared: Any = (content @ content.T).tocoo()
+    size = np.bincount(link, minlength=links)
+    smaller = np.minimum(size[shared.row], size[shared.col])
+    joined = (shared.data >= weight_from) & (shared.data >= overlap * smaller) & (shared.row < shared.col)
+    graph = sparse.csr_array((np.ones(int(joined.sum())), (shared.row[joined], shared.col[joined])), (links, links))
+    label = np.asarray(csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
+    # an identity link goes to the component in which most of its accounts have content
+    member: Any = sparse.csr_array((ones * ~identity[link], (account, label[link])))
+    member.data = np.minimum(member.data, 1)
+    votes: Any = (matrix @ member).tocsr()
+    for row in np.flatnonzero(identity).tolist():
+        begin, end = votes.indptr[row], votes.indptr[row + 1]
+        if begin < end:
+            best = begin + int(np.lexsort((votes.indices[begin:end], -votes.data[begin:end]))[0])
+            if votes.data[best] >= max(weight_from, overlap * size[row]):
+                label[row] = votes.indices[best]
+    return label
+
+
+def ramp(value: float, none_at: float, full_at: float) -> float:
+    """Return 0 at `none_at`, 1 at `full_at`, linear between, either way round."""
+    return float(min(1.0, max(0.0, (value - none_at) / (full_at - none_at))))
+
+
+def attributed(group: GroupColumns) -> F64:
+    """Return for each account how many requests went through the group's links.
+
+    Links of one kind are disjoint requests (a prompt has one template), those of different kinds
+    are the same requests again: sum within a kind, maximum over kinds. Fragments have four
+    columns, so their sum is divided by four.
+    """
+    best = np.zeros(len(group.age))
+    for kind in np.unique(group.kind[group.link]):
+        of_kind = group.kind[group.link] == kind
+        total = np.bincount(group.account[of_kind], group.count[of_kind], len(group.age))
+        best = np.maximum(best, total / (4 if kind == LinkKind.FRAGMENT else 1))
+    return best
+
+
+def units(group: GroupColumns) -> int:
+    """Return the number of accounts, those of one organisation counted once."""
+    known = group.org != 0
+    return int((~known).sum() + len(np.unique(group.org[known])))
+
+
+def read(group: GroupColumns) -> list[Reading]:
+    """Return the readings of a group, in a fixed order."""
+    return [
+        _size(group),
+        _young_surplus(group),
+        _work_list(group),
+        _evenness(group),
+        _concentration(group),
+        _duration(group),
+        _identity(group),
+        _spread(group),
+        _single_turn(group),
+        _extraction(group),
+    ]
+
+
+def _size(group: GroupColumns) -> Reading:
+    n = units(group)
+    return Reading(
+        "size", ramp(np.log10(max(n, 1)), 0.7, 2.3), n, 5, f"{n} unrelated accounts share the links of this group"
+    )
+
+
+def _young_surplus(group: GroupColumns) -> Reading:
+    young, established = int((group.age == 1).sum()), int((group.age == 2).sum())
+    if young + established == 0:
+        return Reading("young_surplus", float("nan"), None, group.young_share, "the age of the accounts is unknown")
+    share = young / (young + established)
+    strength = ramp(share, min(0.9, 1.5 * group.young_share), 0.95)
+    return Reading(
+        "young_surplus",
+        strength,
+        share,
+        group.young_share,
+        f"{share:.0%} of its accounts are younger than 30 days; of all active accounts {group.young_share:.0%} are",
+    )
+
+
+def _work_list(group: GroupColumns) -> Reading:
+    sampled, repeated = int(group.items_sampled.sum()), int(group.items_repeated.sum())
+    if sampled < 12:
+        return Reading("work_list", float("nan"), None, 0.3, "too few questions to tell whether they repeat")
+    share = repeated / sampled
+    return Reading(
+        "work_list",
+        ramp(share, 0.35, 0.05),
+        share,
+        0.3,
+        f"{share:.0%} of its questions were asked by more than one account; people who ask about one thing repeat each other",
+    )
+
+
+def _evenness(group: GroupColumns) -> Reading:
+    counts = attributed(group)
+    first = np.full(len(group.age), np.iinfo(np.int64).max)
+    np.minimum.at(first, group.account, group.first_ms)
+    begin, end = int(group.first_ms.min()), int(group.last_ms.max())
+    counts = counts[first <= begin + (end - begin) // 2]
+    if len(counts) < 10 or counts.mean() < 2.5:
+        return Reading(
+            "evenness", float("nan"), None, 1.0, "too few requests for each account to tell how even they are"
+        )
+    mean = float(counts.mean())
+    excess = max(0.0, (float(counts.var()) - mean) / mean**2)
+    return Reading(
+        "evenness",
+        ramp(excess, 0.8, 0.1),
+        excess,
+        1.0,
+        f"its requests are spread evenly over the accounts (squared variation beyond chance {excess:.2f}; people show 1 and more)",
+    )
+
+
+def _concentration(group: GroupColumns) -> Reading:
+    share = float(np.median(np.minimum(1.0, attributed(group) / np.maximum(group.requests, 1))))
+    return Reading(
+        "concentration",
+        ramp(share, 0.2, 0.8),
+        share,
+        0.2,
+        f"half of its accounts spend {share:.0%} or more of their requests on what they share",
+    )
+
+
+def _duration(group: GroupColumns) -> Reading:
+    begin, end = int(group.first_ms.min()), int(group.last_ms.max())
+    hours = (end - begin) / HOUR_MS
+    return Reading(
+        "duration", ramp(hours, 1.0, 4.0), hours, 1.0, f"it has gone on for {hours:.1f} h; a class lasts one or two"
+    )
+
+
+def _identity(group: GroupColumns) -> Reading:
+    strong = np.isin(group.kind[group.link], [LinkKind.PAYMENT, LinkKind.CARD, LinkKind.CLIENT, LinkKind.BLOCK])
+    share = len(np.unique(group.account[strong])) / max(1, len(group.age))
+    return Reading(
+        "identity",
+        ramp(share, 0.05, 0.5),
+        share,
+        0.02,
+        f"{share:.0%} of its accounts share a rare payment, card pattern or client print with others of the group",
+    )
+
+
+def _spread(group: GroupColumns) -> Reading:
+    place = np.isin(group.kind[group.link], [LinkKind.PREFIX, LinkKind.ADDRESS])
+    most = int(np.bincount(group.link[place]).max()) if place.any() else 0
+    share = most / max(1, len(group.age))
+    return Reading(
+        "spread",
+        ramp(share, 0.5, 0.1),
+        share,
+        0.5,
+        f"at most {share:.0%} of its accounts come from one network; a class or an office sits in one place",
+    )
+
+
+def _single_turn(group: GroupColumns) -> Reading:
+    known = group.single_turn[~np.isnan(group.single_turn)]
+    if not len(known):
+        return Reading("single_turn", float("nan"), None, 0.5, "the number of turns is unknown")
+    share = float(known.mean())
+    return Reading(
+        "single_turn",
+        ramp(share, 0.6, 0.98),
+        share,
+        0.5,
+        f"{share:.0%} of its requests are one question without a conversation",
+    )
+
+
+def _extraction(group: GroupColumns) -> Reading:
+    known = group.harvest_labels[~np.isnan(group.harvest_labels)]
+    if not len(known):
+        return Reading("extraction", float("nan"), None, 0.02, "what is asked for is unknown")
+    share = float(known.mean())
+    return Reading(
+        "extraction",
+        ramp(share, 0.1, 0.6),
+        share,
+        0.02,
+        f"{share:.0%} of its requests extract reasoning, grade answers or generate training data",
+    )

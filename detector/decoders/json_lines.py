@@ -1,0 +1,168 @@
+"""JSON records, one object in a value or one per line (NDJSON), for a whole batch at msgspec's speed.
+
+`list.extend(map(decode, values))` keeps what it has decoded when one value raises, and the map
+goes on behind it, so that a bad value costs itself and not its batch. Only what failed is looked
+at again, in this order:
+
+1. None is a tombstone; blank is `empty_record`.
+2. Mended and tried again: bytes that are not UTF-8 and lone surrogate escapes become U+FFFD (a
+   *client* can put both into its prompt or headers, careless gateways pass them on, and nobody may
+   choose to be dead-lettered), and `12.0` becomes `12` where an integer is asked for.
+3. A value that is no single JSON text but has several lines is decoded line by line.
+4. What is left is a `Reject`. Its `detail` names the field and what was expected, never the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from detector.decoders.reject import Origins, Reject
+
+Decode = Callable[[bytes], Any]
+
+_syntax: Final = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class _Version(msgspec.Struct, gc=False):
+    v: Any = 1
+
+
+_version: Final = msgspec.json.Decoder(_Version).decode
+
+_PLACE: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[A-Za-z0-9_.\[\]]*)`", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")
+_LONE_SURROGATE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+
+
+def read_json(values: Sequence[bytes | None], decode: Decode) -> tuple[list[Any], Origins]:
+    """Return what `decode` (of one JSON text) makes of all values, in order, and where each came from."""
+    rows: list[Any] = []
+    origins = Origins()
+
+    def whole(index: int, value: bytes | None, error: Exception) -> None:
+        if value is None:
+            origins.tombstones += 1
+            return
+        row, reason, detail = _second_look(value, error, decode)
+        if row is not None:
+            rows.append(row)
+            origins.add(index, 1)
+        elif reason == "invalid_json" and b"\n" in value.strip() and not _is_json(value):
+            split = value.split(b"\n")
+            numbers = [k for k, line in enumerate(split, 1) if line.strip()]
+
+            def one_line(k: int, line: bytes | None, error: Exception) -> None:
+                assert line is not None
+                row, reason, detail = _second_look(line, error, decode)
+                if row is not None:
+                    rows.append(row)
+                    origins.add_lines(index, [numbers[k]])
+                else:
+                    origins.rejects.append(Reject(index, numbers[k], reason, detail, line))
+
+            _extend(
+                rows,
+                [split[k - 1] for k in numbers],
+                decode,
+                lambda first, count: origins.add_lines(index, numbers[first : first + count]),
+                one_line,
+            )
+        else:
+            origins.rejects.append(Reject(index, 0, reason, detail, value))
+
+    _extend(rows, values, decode, origins.add, whole)
+    return rows, origins
+
+
+def _extend(
+    rows: list[Any],
+    values: Sequence[bytes | None],
+    decode: Decode,
+    decoded: Callable[[int, int], None],
+    failed: Callable[[int, bytes | None, Exception], None],
+) -> None:
+    """Append the rows of `values`; report runs that went well (first, count) and every failure, in order."""
+    todo = map(decode, values)  # type: ignore[arg-type]  # a None fails like any bad value, and is told apart then
+    first = 0
+    while first < len(values):
+        before = len(rows)
+        error: Exception | None = None
+        try:
+            rows.extend(todo)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as caught:
+            error = caught
+        count = len(rows) - before
+        if count:
+            decoded(first, count)
+        first += count
+        if error is not None:
+            failed(first, values[first], error)
+            first += 1
+
+
+def _second_look(value: bytes, error: Exception, decode: Decode) -> tuple[Any, str, str]:
+    """Return (row, "", "") if the value can be mended, or else (None, reason, detail)."""
+    if not value.strip():
+        return None, "empty_record", ""
+    mended = mend(value)
+    if mended != value:
+        try:
+            return decode(mended), "", ""
+        except (msgspec.MsgspecError, RecursionError) as caught:
+            error = caught
+    if isinstance(error, msgspec.ValidationError) and "got `float`" in str(error):
+        try:
+            return decode(msgspec.json.encode(_with_integers(msgspec.json.decode(mended)))), "", ""
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as caught:
+            error = caught
+    return None, *_reason(mended, error)
+
+
+def mend(value: bytes) -> bytes:
+    """Return the value with U+FFFD for what is not UTF-8 and for lone surrogate escapes."""
+    return _LONE_SURROGATE.sub(rb"\\ufffd", value.decode("utf-8", "replace").encode())
+
+
+def _with_integers(value: Any) -> Any:
+    """Return the object with every integral float in it, or in an object in it, as an int."""
+    if isinstance(value, dict):
+        return {name: _with_integers(part) for name, part in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_json(value: bytes) -> bool:
+    try:
+        _syntax(value)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+def _reason(value: bytes, error: Exception) -> tuple[str, str]:
+    if isinstance(error, RecursionError):
+        return "invalid_json", "nested too deeply"
+    if not isinstance(error, msgspec.ValidationError):
+        return "invalid_json", str(error).removeprefix("JSON is malformed: ")
+    if not _is_json(value):  # msgspec stops at the first wrong field; what follows it may not be JSON
+        return "invalid_json", "not one JSON text"
+    try:
+        version = _version(value).v
+    except msgspec.ValidationError:
+        return "not_an_object", ""
+    if isinstance(version, int | float) and not isinstance(version, bool) and version != 1:
+        return "unsupported_version", "this detector reads 1"
+    message = str(error)
+    if missing := _MISSING.match(message):
+        return "missing_field", missing["field"]
+    place = _PLACE.fullmatch(message)
+    if place is None:
+        return "invalid_field", "unknown place"
+    what = "not a known value" if place["what"].startswith("Invalid enum") else place["what"]
+    return "invalid_field", f"{place['path']}: {what}"

@@ -1,0 +1,359 @@
+"""Score cards made readable: intervals over seeds, bars to hold, a table for the terminal, one page for the browser.
+
+Intervals are 95 %: Student's t over the seeds for a mean of figures; for false flags the exact Poisson
+interval (Garwood) of all seeds' flags over all seeds' account-days, because the mean of seeds that all saw none
+would claim to be sure of it. With a single seed a mean has no interval, and none is shown.
+
+The page holds its styles and its plots in itself and asks the network for nothing. Plots are drawn here as SVG:
+two kinds are needed, and a library would weigh more than the page.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+import msgspec
+import numpy as np
+from rich.table import Table
+from scipy import stats
+
+from detector.errors import ConfigError
+from detector.scorecard import CampaignScore, ScoreCard
+
+CONFIDENCE: Final = 0.95
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A mean over n seeds with its interval; None where a seed has no figure, or where one seed has no spread."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A figure of the card: what it is called in tables, how it is written."""
+
+    metric: str
+    title: str
+    write: Callable[[float], str]
+    most: float = math.inf
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:.3g} %"
+
+
+def _plain(x: float) -> str:
+    return f"{x:,.0f}" if abs(x) >= 100 or x == round(x) else f"{x:.3g}"
+
+
+COLUMNS: Final = (
+    Column("served_share", "served share", _percent, 1.0),
+    Column("served_share_by_account", "served before own flag", _percent, 1.0),
+    Column("served_share_last", "served share, last campaign", _percent, 1.0),
+    Column("hours_to_detect", "hours to detect", _plain),
+    Column("exchanges_to_detect", "exchanges to detect", _plain),
+    Column("hours_to_half", "hours to 50 % flagged", _plain),
+    Column("hours_to_most", "hours to 90 % flagged", _plain),
+    Column("recall", "recall, accounts ≥ 5", _percent, 1.0),
+    Column("precision", "precision", _percent, 1.0),
+    Column("recall_all", "recall, all", _percent, 1.0),
+    Column("campaign_recall", "campaigns found", _percent, 1.0),
+    Column("purity", "purity", _percent, 1.0),
+    Column("completeness", "completeness", _percent, 1.0),
+    Column("pairwise_f1", "pairwise F1", _percent, 1.0),
+    Column("false_flags_per_million", "false flags / M account-days", _plain),
+    Column("wrong_campaigns_per_day", "wrong campaigns / day", _plain),
+    Column("exposure_median", "exposure, median", _plain),
+    Column("exposure_p90", "exposure, p90", _plain),
+    Column("findings_per_day", "findings / day", _plain),
+    Column("events_per_second", "events / s", _plain),
+    Column("bytes_per_account", "bytes / account", _plain),
+)
+_COLUMN: Final = {c.metric: c for c in COLUMNS}
+_SHORT: Final = (
+    "served_share", "hours_to_detect", "hours_to_most", "recall", "precision", "purity", "pairwise_f1",
+    "false_flags_per_million", "wrong_campaigns_per_day", "exposure_median", "findings_per_day",
+)  # fmt: skip
+
+
+def interval(metric: str, cards: Sequence[ScoreCard]) -> Interval:
+    """Return the mean of the metric over cards of one system and scenario, one card per seed."""
+    if metric == "false_flags_per_million":
+        return _rate(sum(c.false_flags for c in cards), sum(c.benign_account_days for c in cards), len(cards))
+    known = [v for c in cards if (v := getattr(c, metric)) is not None]
+    if not cards or len(known) < len(cards):
+        return Interval(None, None, None, len(cards))
+    mean = float(np.mean(known))
+    if len(known) == 1:
+        return Interval(mean, None, None, 1)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(known) - 1) * np.std(known, ddof=1) / math.sqrt(len(known)))
+    most = _COLUMN[metric].most if metric in _COLUMN else math.inf
+    return Interval(mean, max(0.0, mean - half), min(most, mean + half), len(known))
+
+
+def _rate(count: int, account_days: int, n: int) -> Interval:
+    if not account_days:
+        return Interval(None, None, None, n)
+    tail = (1 - CONFIDENCE) / 2
+    low = float(stats.chi2.ppf(tail, 2 * count) / 2) if count else 0.0
+    high = float(stats.chi2.ppf(1 - tail, 2 * count + 2) / 2)
+    million = 1e6 / account_days
+    return Interval(count * million, low * million, high * million, n)
+
+
+def by_scenario(cards: Sequence[ScoreCard]) -> dict[str, dict[str, list[ScoreCard]]]:
+    """Return scenario -> system -> its cards, in the order in which they first stand in `cards`."""
+    table: dict[str, dict[str, list[ScoreCard]]] = {}
+    for card in cards:
+        table.setdefault(card.scenario, {}).setdefault(card.system, []).append(card)
+    return table
+
+
+# ------------------------------------------------------------------------------------------------ bars
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """A figure that must hold, such as `served_share<=0.01`; a figure that is not known misses it."""
+
+    metric: str
+    relation: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{self.relation}{self.value:g}"
+
+    def missed_by(self, cards: Sequence[ScoreCard]) -> str | None:
+        """Return what was measured where the mean over the cards misses the bar, None where it holds."""
+        found = interval(self.metric, cards)
+        if found.mean is None:
+            return "unknown"
+        return None if _RELATIONS[self.relation](found.mean, self.value) else f"{found.mean:.4g}"
+
+
+_RELATIONS: Final = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "==": operator.eq}
+_METRICS: Final = tuple(f.name for f in msgspec.structs.fields(ScoreCard) if "float" in str(f.type) or f.type is int)
+
+
+def parse_bar(text: str) -> Bar:
+    """Return the bar that `text` writes; raise ConfigError where it names no figure of the card."""
+    parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|==|<|>)\s*([\d.eE+-]+)\s*", text)
+    if not parts:
+        raise ConfigError("bar", f"{text!r} is not of the form metric<=number")
+    metric, relation, value = parts.groups()
+    if metric not in _METRICS:
+        raise ConfigError(metric, "no such figure on the score card", _nearest(metric))
+    try:
+        return Bar(metric, relation, float(value))
+    except ValueError:
+        raise ConfigError("bar", f"{value!r} is not a number") from None
+
+
+def _nearest(metric: str) -> str | None:
+    return next(iter(difflib.get_close_matches(metric, _METRICS, 1, 0.4)), None)
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+def summary_table(cards: Sequence[ScoreCard], *, every: bool = False) -> Table:
+    """Return one row per scenario and system, means over seeds; `every` figure, or those that fit a terminal."""
+    columns = [c for c in COLUMNS if every or c.metric in _SHORT]
+    table = Table(title=None, header_style="bold", pad_edge=False)
+    scenarios = by_scenario(cards)
+    if len(scenarios) > 1:
+        table.add_column("scenario")
+    table.add_column("system")
+    for column in columns:
+        table.add_column(column.title, justify="right")
+    for scenario, systems in scenarios.items():
+        for system, same in systems.items():
+            row = [_cell(c, interval(c.metric, same)) for c in columns]
+            table.add_row(*([scenario] if len(scenarios) > 1 else []), system, *row)
+        table.add_section()
+    return table
+
+
+def cohort_table(cards: Sequence[ScoreCard]) -> Table:
+    """Return the false flags of one system per benign cohort, all seeds and scenarios together."""
+    table = Table(header_style="bold", pad_edge=False)
+    for title in ("benign cohort", "accounts", "account-days", "false flags", "per million account-days"):
+        table.add_column(title, justify="left" if title == "benign cohort" else "right")
+    for name, (accounts, days, flags) in cohort_totals(cards).items():
+        rate = _rate(flags, days, len(cards))
+        table.add_row(name, f"{accounts:,}", f"{days:,}", f"{flags:,}", _cell(_COLUMN["false_flags_per_million"], rate))
+    return table
+
+
+def cohort_totals(cards: Sequence[ScoreCard]) -> dict[str, tuple[int, int, int]]:
+    """Return cohort -> accounts, account-days, false flags, summed over the cards."""
+    totals: dict[str, tuple[int, int, int]] = {}
+    for cohort in (c for card in cards for c in card.cohorts):
+        a, d, f = totals.get(cohort.cohort, (0, 0, 0))
+        totals[cohort.cohort] = (a + cohort.accounts, d + cohort.account_days, f + cohort.false_flags)
+    return dict(sorted(totals.items()))
+
+
+def _cell(column: Column, found: Interval) -> str:
+    if found.mean is None:
+        return "-"
+    if found.low is None or found.high is None or found.low == found.high:
+        return column.write(found.mean)
+    return f"{column.write(found.mean)} [{column.write(found.low)}, {column.write(found.high)}]"
+
+
+# ------------------------------------------------------------------------------------------------ page
+
+_STYLE: Final = """
+:root{--ink:#1b1f24;--soft:#667;--line:#d8dce2;--ours:#b3261e;--other:#8a94a3;--ok:#1a7f37}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);max-width:1200px;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem;border-top:1px solid var(--line);padding-top:1rem}
+table{border-collapse:collapse;font-size:.82rem;display:block;overflow-x:auto}
+td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+td:first-child,th:first-child{text-align:left}tr.ours{font-weight:600}
+small,.note{color:var(--soft)}td small{display:block;font-weight:400}
+.missed{color:var(--ours)}.held{color:var(--ok)}svg{max-width:100%;height:auto}
+svg text{font:11px system-ui,sans-serif;fill:var(--ink)}
+"""
+
+
+def page(title: str, cards: Sequence[ScoreCard], bars: Mapping[str, Sequence[Bar]], note: str = "") -> str:
+    """Return the whole page; `bars` are per scenario, for the first system of each, which is ours."""
+    scenarios = by_scenario(cards)
+    ours = {name: next(iter(systems.values())) for name, systems in scenarios.items()}
+    intervals = (
+        "Intervals are 95 %: Student's t over the seeds; for false flags exact Poisson over all account-days. "
+        "A dash is a figure that the stream does not allow, or a campaign never found."
+    )
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="note">{escape(note)} {intervals}</p>',
+        _bar_list(ours, bars),
+        "<h2>Served share</h2>",
+        _share_plot(scenarios),
+        "<h2>False flags per benign cohort</h2>",
+        _cohort_rows([card for same in ours.values() for card in same]),
+    ]
+    for name, systems in scenarios.items():
+        parts += [f"<h2>{escape(name or 'stream')}</h2>", _curve_plot(ours[name]), _rows(systems)]
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>\n{body}\n</html>\n'
+    )
+
+
+def _bar_list(ours: Mapping[str, Sequence[ScoreCard]], bars: Mapping[str, Sequence[Bar]]) -> str:
+    lines = []
+    for scenario, wanted in bars.items():
+        for bar in wanted:
+            missed = bar.missed_by(ours.get(scenario, []))
+            state = "held" if missed is None else "missed"
+            measured = f": {missed}" if missed else ""
+            lines.append(f'<li class="{state}">{escape(f"{scenario}: {bar} {state}{measured}")}</li>')
+    return f"<h2>Bars</h2><ul>{''.join(lines)}</ul>" if lines else ""
+
+
+def _rows(systems: Mapping[str, Sequence[ScoreCard]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in systems)
+    body = []
+    for column in COLUMNS:
+        cells = []
+        for same in systems.values():
+            mean, _, spread = _cell(column, interval(column.metric, same)).partition(" [")
+            cells.append(f"<td>{mean}{f'<small>{spread[:-1]}</small>' if spread else ''}</td>")
+        body.append(f"<tr><td>{escape(column.title)}</td>{''.join(cells)}</tr>")
+    return f"<table><tr><th></th>{head}</tr>{''.join(body)}</table>"
+
+
+def _cohort_rows(cards: Sequence[ScoreCard]) -> str:
+    rows = [
+        f"<tr><td>{escape(name)}</td><td>{accounts:,}</td><td>{days:,}</td><td>{flags:,}</td>"
+        f"<td>{_cell(_COLUMN['false_flags_per_million'], _rate(flags, days, len(cards)))}</td></tr>"
+        for name, (accounts, days, flags) in cohort_totals(cards).items()
+    ]
+    head = "<tr><th>cohort</th><th>accounts</th><th>account-days</th><th>false flags</th><th>per million</th></tr>"
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+_FLOOR: Final = 1e-5  # served shares below this are drawn here
+
+
+def _share_plot(scenarios: Mapping[str, Mapping[str, Sequence[ScoreCard]]]) -> str:
+    """Return a dot per scenario and system on a logarithmic scale, ours in red with its interval."""
+    rows = [name for name, systems in scenarios.items() if any(c.campaigns for same in systems.values() for c in same)]
+    left, width, step = 190, 760, 26
+    height = step * len(rows) + 40
+
+    def x(share: float) -> float:
+        return left + width * (1 - math.log10(max(share, _FLOOR)) / math.log10(_FLOOR))
+
+    marks = []
+    for power in range(-5, 1):
+        at = x(10.0**power)
+        marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="8" y2="{height - 28}" stroke="#d8dce2"/>')
+        label = "≤ 0.001 %" if power == math.log10(_FLOOR) else _percent(10.0**power)
+        marks.append(f'<text x="{at:.1f}" y="{height - 12}" text-anchor="middle">{label}</text>')
+    for i, name in enumerate(rows):
+        y = 8 + step * i + step / 2
+        marks.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        for rank, (system, same) in reversed(list(enumerate(scenarios[name].items()))):
+            found = interval("served_share", same)
+            if found.mean is None:
+                continue
+            colour, radius = ("#b3261e", 6) if rank == 0 else ("#8a94a3", 4)
+            if rank == 0 and found.low is not None and found.high is not None:
+                ends = f'x1="{x(found.low):.1f}" x2="{x(found.high):.1f}" y1="{y}" y2="{y}"'
+                marks.append(f'<line {ends} stroke="{colour}" stroke-width="2"/>')
+            tip = escape(f"{system}: {_cell(_COLUMN['served_share'], found)}")
+            dot = f'cx="{x(found.mean):.1f}" cy="{y}" r="{radius}" fill="{colour}"'
+            marks.append(f"<circle {dot}><title>{tip}</title></circle>")
+    caption = '<p class="note">Red: the detector, with its interval; grey: baselines (point at one for its name).</p>'
+    return f'<svg viewBox="0 0 {left + width + 40} {height}" role="img">{"".join(marks)}</svg>{caption}' if rows else ""
+
+
+def _curve_plot(cards: Sequence[ScoreCard]) -> str:
+    """Return how the share of exchanges made and of accounts flagged grew, per campaign of the first seed."""
+    plots = [_curve(campaign) for campaign in [c for c in cards[0].campaigns if c.curve][:6]]
+    if not plots:
+        return ""
+    legend = "Grey: share of its exchanges made; red: share of its accounts flagged; green: actionable. First seed."
+    return f'{"".join(plots)}<p class="note">{legend}</p>'
+
+
+def _curve(campaign: CampaignScore) -> str:
+    left, top, width, height = 44, 20, 320, 150
+    hours = max(campaign.curve[-1][0], 1e-9)
+
+    def line(column: int, colour: str) -> str:
+        points = [(0.0, 0.0, 0.0), *campaign.curve]
+        path = " ".join(f"{left + width * p[0] / hours:.1f},{top + height * (1 - p[column]):.1f}" for p in points)
+        return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+
+    def upright(at: float, style: str) -> str:
+        return f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{top + height}" {style}/>'
+
+    title = f"{campaign.campaign_id}: {campaign.accounts:,} accounts, {campaign.exchanges:,} exchanges"
+    drawn = [
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#d8dce2"/>',
+        line(1, "#8a94a3"),
+        line(2, "#b3261e"),
+        f'<text x="{left}" y="14">{escape(title)}</text>',
+        f'<text x="{left - 6}" y="{top + 8}" text-anchor="end">100 %</text>',
+        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0</text>',
+        f'<text x="{left + width}" y="{top + height + 16}" text-anchor="end">{hours:.0f} h</text>',
+    ]
+    if campaign.hours_to_detect is not None:
+        at = left + width * min(max(campaign.hours_to_detect / hours, 0.0), 1.0)
+        drawn.append(upright(at, 'stroke="#1a7f37" stroke-dasharray="4 3"'))
+    return f'<svg viewBox="0 0 {left + width + 10} {top + height + 24}" width="380" role="img">{"".join(drawn)}</svg>'

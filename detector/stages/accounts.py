@@ -1,0 +1,532 @@
+"""Stage 1, keyed by account: EventBatch -> account windows -> judgements -> Observations.
+
+    events ─► clock, redelivered ids ─► cells (account, step, minute)
+                                          │ round k: the k-th cell of every account
+                                          ├─► accounts whose step is over are judged as of its end, then
+                                          └─► the cell is added
+    partition's clock passes a step ─► what its accounts did, shared and scored ─► one record per link partition
+
+A *step* is `cadence_ms` of the partition's clock. An event belongs to the step of the clock at its
+arrival, whatever its own time, so that a step is over for good when the clock passes its end. An
+account is judged at the end of each step in which it was active, on its own row and records
+alone; that is as fine as judging needs to be, for judgements leave with the step's record. So the
+cut of the stream into batches cannot show, and a batch that spans many steps is still judged a
+whole column of accounts at a time.
+
+Durable rows of a partition: `a<account id>` (window/rest), `p` (clock, step), `i<generation>.<n>` (recent
+event ids) and `o<n>` (pairs of the open step); the last two are written once and deleted whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from detector import score
+from detector.account import AccountRecord
+from detector.campaign.link import links_of
+from detector.campaign.observation import CAPABILITIES
+from detector.event import I64, EventBatch, Mask, hash64
+from detector.signals import SIGNALS, Signal
+from detector.stages.records import Records
+from detector.stages.steps import FACTS, MODEL, PAIR, Pending, Sentences, Verdicts, messages, nothing
+from detector.stores import Message
+from detector.window import activity, rest
+from detector.window.clock import UNSET, PartitionClock
+from detector.window.columns import AccountColumns, Column
+from detector.window.recent import RecentIds
+
+_FIRST_CAPACITY: Final = 1024
+_FACTS_READ: Final = (
+    ("requests_24h", Column.REQUESTS_24H),
+    ("active_hours_24h", Column.ACTIVE_HOURS_24H),
+    ("refused_24h", Column.REFUSED_24H),
+    ("single_turn_24h", Column.SINGLE_TURN_24H),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """Bounds and levels of the account stage."""
+
+    link_partitions: int = 8
+    cadence_ms: int = 60_000
+    lateness_ms: int = 600_000
+    hash_key: int = 0
+    raise_at: float = 0.4  # an account's score is told from here on ...
+    clear_at: float = 0.25  # ... until it falls below this
+    change: float = 0.1  # and in between whenever it moved by so much
+    reasons: int = 6
+    ids_per_generation: int = 4_000_000  # recent event ids per partition and ten minutes
+    hot_accounts: int = 1_000_000
+    signals: tuple[Signal, ...] = SIGNALS
+
+
+class _Partition:
+    """What is kept per partition beside its accounts."""
+
+    def __init__(self, settings: AccountSettings) -> None:
+        self.rows: dict[str, int] = {}
+        self.clock = PartitionClock()
+        self.recent = RecentIds(settings.ids_per_generation)
+        self.pending = Pending()
+        self.step = UNSET  # of the clock
+        self.told = UNSET  # the last step announced
+        self.outbox: list[Message] = []
+        self.deleted: list[str] = []
+        self.id_chunks: dict[int, int] = {}
+        self.changed = False
+
+
+class AccountStage:
+    """The account partitions this worker owns; a `stages.Stage`."""
+
+    name = "accounts"
+
+    def __init__(self, settings: AccountSettings, *, durable: bool = True) -> None:
+        """`durable=False` gives no rows to a store: a replay starts over instead."""
+        self._settings = settings
+        self._durable = durable
+        self._signals = settings.signals
+        self._signal_names = [signal.name for signal in self._signals]
+        self._partitions: dict[int, _Partition] = {}
+        self._models: dict[int, str] = {}
+        self._records = Records(settings.hash_key)
+        self._table = activity.fresh(_FIRST_CAPACITY)
+        self._known = np.zeros(_FIRST_CAPACITY, activity.KNOWN)
+        self._partition = np.full(_FIRST_CAPACITY, -1, np.int32)
+        self._account = np.zeros(_FIRST_CAPACITY, np.uint64)
+        self._dirty = np.zeros(_FIRST_CAPACITY, bool)
+        self._ids: list[str] = []
+        self._free: list[int] = []
+        self._open: I64 = np.zeros(0, np.int64)
+        self._facts: list[npt.NDArray[Any]] = []
+        self._verdicts: list[Verdicts] = []
+        self._signups: list[npt.NDArray[Any]] = []
+        self.counts: dict[str, int] = dict.fromkeys(("events", "duplicate", "late", "ahead", "judged"), 0)
+        self.unavailable = dict.fromkeys(self._signal_names, 0)
+
+    # -- ownership --------------------------------------------------------------------------
+
+    def assign(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Start (again) from the rows of the last commit; empty: from nothing."""
+        self.revoke(partition)
+        state = self._partitions[partition] = _Partition(self._settings)
+        self.adopt(partition, rows)
+        if "p" in rows:
+            clock, state.step, state.told, id_chunks, state.pending.chunks = msgspec.msgpack.decode(rows["p"])
+            state.clock = PartitionClock(*clock)
+            state.id_chunks = dict(id_chunks)
+        for key in sorted(rows):
+            if key[0] == "i":
+                state.recent.restore(int(key[1:].split(".")[0]), rows[key])
+            elif key[0] == "o":
+                state.pending.restore(rows[key], state.rows, self._models)
+
+    def revoke(self, partition: int) -> None:
+        """Forget the partition; another worker owns it."""
+        state = self._partitions.pop(partition, None)
+        if state is not None:
+            self._release(list(state.rows.values()))
+
+    def wanted(self, batch: EventBatch) -> dict[int, list[str]]:
+        """Return by partition the keys of the rows that `batch` needs and that are not in memory."""
+        missing = {}
+        for partition, events in _by_partition(batch):
+            rows = self._partitions[partition].rows
+            ids = [batch.account_ids[a] for a in np.unique(batch.account[events]).tolist()]
+            keys = [f"a{account_id}" for account_id in ids if account_id not in rows]
+            if keys:
+                missing[partition] = keys
+        return missing
+
+    def adopt(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Take account rows that the store had; those of other kinds are passed over."""
+        keys = sorted(key for key in rows if key[0] == "a")
+        decoded, tails = rest.decode([rows[key] for key in keys])
+        at = self._new_rows(partition, [key[1:] for key in keys])
+        self._table[at] = decoded
+        for row, tail in zip(at.tolist(), tails, strict=True):
+            self._records.load(row, tail)
+        self._open = np.concatenate([self._open, at[decoded["open_step"] >= 0]])
+
+    def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
+        """Return the rows changed since the last drain (None: deleted) and what to publish, and forget both.
+
+        Rows beyond `hot_accounts` leave memory here, so the commit must succeed before the next batch is absorbed.
+        """
+        state = self._partitions[partition]
+        outbox, state.outbox = state.outbox, []
+        if not self._durable or not state.changed:
+            return {}, outbox
+        rows: dict[str, bytes | None] = dict.fromkeys(state.deleted)
+        state.deleted, state.changed = [], False
+        dirty = np.flatnonzero(self._dirty & (self._partition == partition))
+        tails = [self._records.dump(row) for row in dirty.tolist()]
+        encoded = rest.encode(self._table[dirty], tails)
+        rows |= {f"a{self._ids[row]}": value for row, value in zip(dirty.tolist(), encoded, strict=True)}
+        self._dirty[dirty] = False
+        for generation in [g for g in state.id_chunks if g not in state.recent.generations()]:
+            rows |= {f"i{generation}.{n}": None for n in range(state.id_chunks.pop(generation))}
+        for generation, ids in state.recent.drain().items():
+            number = state.id_chunks.get(generation, 0)
+            rows[f"i{generation}.{number}"] = ids
+            state.id_chunks[generation] = number + 1
+        chunk = state.pending.drain(self._ids, self._models)
+        if chunk is not None:
+            rows[f"o{state.pending.chunks}"] = chunk
+            state.pending.chunks += 1
+        clock = tuple(getattr(state.clock, field.name) for field in fields(state.clock))
+        rows["p"] = msgspec.msgpack.encode(
+            (clock, state.step, state.told, sorted(state.id_chunks.items()), state.pending.chunks)
+        )
+        self._evict()
+        return rows, outbox
+
+    def _evict(self) -> None:
+        excess = len(self._ids) - len(self._free) - self._settings.hot_accounts
+        if excess > 0:
+            used = self._partition[: len(self._ids)] >= 0
+            idle = np.flatnonzero(used & ~self._dirty[: len(used)] & (self._table["open_step"][: len(used)] < 0))
+            oldest = np.argsort(self._table["last_ms"][idle], kind="stable")[:excess]
+            self._release(idle[oldest].tolist())
+
+    def _release(self, rows: list[int]) -> None:
+        for row in rows:
+            state = self._partitions.get(int(self._partition[row]))
+            if state is not None:
+                del state.rows[self._ids[row]]
+            self._records.forget(row)
+        self._partition[rows] = -1
+        self._dirty[rows] = False
+        self._open = self._open[self._partition[self._open] >= 0]
+        self._free.extend(rows)
+
+    def _new_rows(self, partition: int, ids: list[str]) -> I64:
+        """Give each id (distinct, not in memory) an empty row."""
+        state = self._partitions[partition]
+        reused = [self._free.pop() for _ in range(min(len(ids), len(self._free)))]
+        start = len(self._ids)
+        rows = np.array(reused + list(range(start, start + len(ids) - len(reused))), np.int64)
+        self._ids.extend([""] * (len(ids) - len(reused)))
+        if len(self._ids) > len(self._table):
+            more = max(len(self._table), len(self._ids) - len(self._table))
+            self._table = np.concatenate([self._table, activity.fresh(more)])
+            self._known = np.concatenate([self._known, np.zeros(more, activity.KNOWN)])
+            self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
+            self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
+            self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])
+        for row, account_id in zip(rows.tolist(), ids, strict=True):
+            state.rows[account_id] = row
+            self._ids[row] = account_id
+            self._account[row] = hash64(account_id, self._settings.hash_key)
+        self._table[rows] = activity.fresh(1)
+        known = np.zeros(1, activity.KNOWN)
+        for name in ("created_ms", "status_ms", "tier", "status"):
+            known[name] = -1
+        known["quota"] = np.nan
+        self._known[rows] = known
+        self._partition[rows] = partition
+        return rows
+
+    # -- input ------------------------------------------------------------------------------
+
+    def learn(self, records: Iterable[AccountRecord]) -> None:
+        """Take records of the account topic; each takes effect at its `effective_ms` in event time."""
+        for record in records:
+            self._records.learn(record)
+            for state in self._partitions.values():
+                row = state.rows.get(record.account_id)
+                if row is not None:
+                    self._known["next_ms"][row] = 0
+
+    def absorb(self, batch: EventBatch) -> None:
+        """Take a batch, in the order of each partition; its partitions are assigned and its rows in memory."""
+        if not len(batch):
+            return
+        rows = np.empty(len(batch), np.int64)
+        clock = np.empty(len(batch), np.int64)
+        ahead, seen = np.zeros(len(batch), bool), np.zeros(len(batch), bool)
+        ticks: dict[int, list[int]] = {}
+        for partition, events in _by_partition(batch):
+            state = self._partitions[partition]
+            state.changed = True
+            rows[events] = self._rows_of(partition, batch, events)
+            clock[events], ahead[events] = state.clock.arrive(batch.time_ms[events], self._account[rows[events]])
+            seen[events] = state.recent.arrive(batch.event_id[events], clock[events])
+            ticks[partition] = np.unique(clock[events] // self._settings.cadence_ms).tolist()
+        self.counts["events"] += len(batch)
+        self.counts["ahead"] += int(ahead.sum())
+        self.counts["duplicate"] += int(seen.sum())
+        if seen.any():
+            kept = np.flatnonzero(~seen)
+            batch, rows, clock, ahead = _taken(batch, kept), rows[kept], clock[kept], ahead[kept]
+        pairs = self._count(batch, rows, clock, ahead)
+        self._advance(ticks, pairs)
+
+    def advance(self, partition: int, clock_ms: int) -> None:
+        """Take the owner's word that nothing older than `clock_ms` will come: the partition is idle until then."""
+        state = self._partitions[partition]
+        state.changed = True
+        state.clock.clock_ms = max(state.clock.clock_ms, clock_ms)
+        self._advance({partition: [state.clock.clock_ms // self._settings.cadence_ms]}, np.zeros(0, PAIR))
+
+    def finish(self) -> None:
+        """Close every open step, as if the clocks of all partitions had passed the last of them."""
+        end = max((state.step for state in self._partitions.values()), default=UNSET) + 1
+        if end > 0:
+            for partition in sorted(self._partitions):
+                self.advance(partition, end * self._settings.cadence_ms)
+
+    def _rows_of(self, partition: int, batch: EventBatch, events: I64) -> I64:
+        known = self._partitions[partition].rows
+        used, inverse = np.unique(batch.account[events], return_inverse=True)
+        ids = [batch.account_ids[a] for a in used.tolist()]
+        rows = [known.get(account_id, -1) for account_id in ids]
+        new = [i for i, row in enumerate(rows) if row < 0]
+        if new:
+            for i, row in zip(new, self._new_rows(partition, [ids[i] for i in new]).tolist(), strict=True):
+                rows[i] = row
+        return np.array(rows, np.int64)[inverse]
+
+    def _count(self, batch: EventBatch, rows: I64, clock: I64, ahead: Mask) -> npt.NDArray[Any]:
+        """Add a batch without duplicates to the windows, in rounds; return what it shares."""
+        if not len(batch):
+            return np.zeros(0, PAIR)
+        step = clock // self._settings.cadence_ms
+        at_ms = np.where(ahead, clock, batch.time_ms)
+        late = at_ms < clock - self._settings.lateness_ms
+        self.counts["late"] += int(late.sum())
+        for event, record in batch.records:
+            row = int(rows[event])
+            if self._records.learn_inline(row, int(step[event]) * self._settings.cadence_ms, record):
+                self._known["next_ms"][row] = 0
+        cells = activity.cells_of(batch, self._table, rows, step, at_ms, clock, late, _capability(batch))
+        heads = np.flatnonzero(np.concatenate([[True], cells.row[1:] != cells.row[:-1]]))
+        rank = np.arange(len(cells.row)) - np.repeat(heads, np.diff(np.append(heads, len(cells.row))))
+        order = np.argsort(rank, kind="stable")
+        bounds = np.cumsum(np.bincount(rank)).tolist()
+        for start, end in zip([0, *bounds], bounds, strict=False):
+            chosen = order[start:end]
+            row, opened = cells.row[chosen], self._table["open_step"][cells.row[chosen]]
+            self._judge(row[(opened >= 0) & (opened < cells.step[chosen])])
+            activity.add(self._table, cells, chosen)
+        self._open = np.unique(np.concatenate([self._open, cells.row[heads]]))
+        self._dirty[cells.row[heads]] = True
+        return self._pairs(batch, rows, step, at_ms)
+
+    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64) -> npt.NDArray[Any]:
+        links = links_of(batch)
+        model_values = np.array([hash64(model, 0) for model in batch.models], np.uint64)
+        self._models.update(zip(model_values.tolist(), batch.models, strict=True))
+        event = np.concatenate([np.arange(len(batch)), links.event])
+        tokens = np.clip(np.nan_to_num(batch.output_tokens), 0, 1e12).astype(np.int64)
+        pairs = np.empty(len(event), PAIR)
+        pairs["row"], pairs["step"] = rows[event], step[event]
+        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind])
+        pairs["value"] = np.concatenate([model_values[batch.model], links.value])
+        pairs["item"] = batch.sketches.text[event]
+        pairs["item"][: len(batch)] = 0
+        pairs["output_tokens"] = tokens[event]
+        pairs["first_ms"] = pairs["last_ms"] = at_ms[event]
+        pairs["count"] = 1
+        return pairs
+
+    # -- judging and telling ----------------------------------------------------------------
+
+    def _judge(self, rows: I64) -> None:
+        """Judge accounts as of the end of the step in which they were active, and close it for them."""
+        if not len(rows):
+            return
+        settings, table = self._settings, self._table
+        step = table["open_step"][rows]
+        end_ms = (step + 1) * settings.cadence_ms
+        renewed = rows[self._known["next_ms"][rows] < end_ms]
+        for row, end in zip(renewed.tolist(), ((table["open_step"][renewed] + 1) * settings.cadence_ms).tolist(), strict=True):
+            self._records.apply(row, self._ids[row], end, self._known)
+        accounts = activity.columns(table, rows, end_ms, self._known[rows], self._account[rows])
+        strengths = np.stack([signal.strengths(accounts) for signal in self._signals])
+        scores = score.scores(self._signal_names, strengths)
+        table["score"][rows] = scores
+        table["open_step"][rows] = -1
+        self.counts["judged"] += len(rows)
+        self._tell(rows, step, end_ms, accounts, strengths, scores)
+        self._share_signups(rows, step, end_ms)
+        for name, missing in zip(self._signal_names, np.isnan(strengths).sum(axis=1).tolist(), strict=True):
+            self.unavailable[name] += missing
+
+        facts = np.empty(len(rows), FACTS)
+        facts["row"], facts["step"], facts["score"] = rows, step, scores
+        facts["account"], facts["partition"] = accounts.account, self._partition[rows]
+        for name in ("created_ms", "status_ms", "org", "tier", "status"):
+            facts[name] = self._known[name][rows]
+        for name in ("first_seen_ms", "requests", "output_tokens", "capabilities", "labels"):
+            facts[name] = table[name][rows]
+        for name, column in _FACTS_READ:
+            facts[name] = accounts[column]
+        self._facts.append(facts)
+
+    def _share_signups(self, rows: I64, step: I64, end_ms: I64) -> None:
+        """Note the links of the records of these accounts: once a day, and when a record brings others."""
+        table, links = self._table, self._known["links"][rows]
+        day = ((end_ms - 1) // activity.DAY_MS).astype(np.int32)
+        due = np.flatnonzero(
+            (links != 0) & ((table["signup_day"][rows] != day) | (table["signup_links"][rows] != links))
+        )
+        if not len(due):
+            return
+        table["signup_day"][rows[due]] = day[due]
+        table["signup_links"][rows[due]] = links[due]
+        shared = [self._records.links[row] for row in rows[due].tolist()]
+        which = np.repeat(due, [len(found) for found in shared])
+        newest = table["newest_ms"][rows[which]]
+        pairs = np.zeros(len(which), PAIR)
+        pairs["row"], pairs["step"], pairs["count"] = rows[which], step[which], 1
+        pairs["kind"] = [kind for found in shared for kind, _ in found]
+        pairs["value"] = np.array([value for found in shared for _, value in found], np.uint64)
+        pairs["first_ms"] = pairs["last_ms"] = np.where(newest < 0, end_ms[which] - 1, newest)
+        self._signups.append(pairs)
+
+    def _tell(
+        self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: Any, scores: Any
+    ) -> None:
+        """Note the judgements that raise, clear or change an account's alert."""
+        settings = self._settings
+        told = self._table["told_score"][rows]
+        raised = told > 0
+        clears = raised & (scores < settings.clear_at)
+        changes = raised & ~clears & (np.abs(scores - told) >= settings.change)
+        chosen = np.flatnonzero((~raised & (scores >= settings.raise_at)) | clears | changes)
+        if not len(chosen):
+            return
+        self._table["told_score"][rows[chosen]] = np.where(clears[chosen], 0, scores[chosen])
+        because = tuple(self._sentences(accounts, strengths[:, i], i) for i in chosen.tolist())
+        self._verdicts.append(
+            Verdicts(rows[chosen], step[chosen], end_ms[chosen], scores[chosen], strengths[:, chosen].T, because)
+        )
+
+    def _sentences(self, accounts: AccountColumns, strengths: Any, row: int) -> Sentences:
+        return tuple(
+            (
+                self._signals[number].name,
+                strength,
+                weight,
+                self._signals[number].value(accounts, row),
+                self._signals[number].baseline(accounts, row),
+                self._signals[number].because(accounts, row),
+            )
+            for number, strength, weight in score.strongest(self._signal_names, strengths, self._settings.reasons)
+        )
+
+    def _advance(self, ticks: dict[int, list[int]], pairs: npt.NDArray[Any]) -> None:
+        """Move the partitions' steps through `ticks`, closing what they leave behind."""
+        for partition, steps in ticks.items():
+            state = self._partitions[partition]
+            if steps[0] != state.step:
+                steps.insert(0, state.step)
+            state.step = steps[-1]
+        current = np.full(max(self._partitions) + 1, UNSET, np.int64)
+        for partition, state in self._partitions.items():
+            current[partition] = state.step
+        due = self._table["open_step"][self._open] < current[self._partition[self._open]]
+        self._judge(self._open[due])
+        self._open = self._open[~due]
+
+        closed = []
+        for partition, mine in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
+            state = self._partitions[partition]
+            if ticks[partition][0] < state.step:
+                state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
+                state.pending.chunks = 0
+                over = mine["step"] < state.step
+                closed += [*state.pending.take(), mine[over]]
+                mine = mine[~over]
+            if len(mine):
+                state.pending.add(mine)
+        if closed:
+            self._announce(ticks, np.concatenate(closed))
+
+    def _announce(self, ticks: dict[int, list[int]], pairs: npt.NDArray[Any]) -> None:
+        facts = np.concatenate(self._facts) if self._facts else np.zeros(0, FACTS)
+        pairs = np.concatenate([pairs, *self._signups])
+        told = _joined(self._verdicts, len(self._signals))
+        self._facts, self._verdicts, self._signups = [], [], []
+        wide = self._settings.link_partitions
+        records = {
+            (source, step): out
+            for source, step, out in messages(facts, pairs, told, self._ids, self._models, wide)
+        }
+        for partition, steps in sorted(ticks.items()):
+            state = self._partitions[partition]
+            for before, after in zip(steps, steps[1:], strict=False):
+                if (partition, before) in records:
+                    state.outbox += records[partition, before]
+                    state.told = before
+                if after - 1 > state.told:
+                    state.outbox += [nothing(partition, after - 1, q) for q in range(wide)]
+                    state.told = after - 1
+
+
+def _by_partition(batch: EventBatch) -> list[tuple[int, I64]]:
+    """Return each partition with its events, in the order they came."""
+    partition = batch.partition.astype(np.int16)
+    if (partition == partition[0]).all():
+        return [(int(partition[0]), np.arange(len(batch)))]
+    order = np.argsort(partition, kind="stable")
+    parts, starts = np.unique(partition[order], return_index=True)
+    return list(zip(parts.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def _split(pairs: npt.NDArray[Any], partition: npt.NDArray[Any], partitions: list[int]) -> list[tuple[int, Any]]:
+    if len(partitions) == 1:
+        return [(partitions[0], pairs)]
+    order = np.argsort(partition.astype(np.int16), kind="stable")
+    pairs, partition = pairs[order], partition[order]
+    bounds = np.searchsorted(partition, [*partitions, partitions[-1] + 1]).tolist()
+    return [(p, pairs[start:end]) for p, start, end in zip(partitions, bounds, bounds[1:], strict=False)]
+
+
+def _capability(batch: EventBatch) -> I64:
+    """Return the class of each event's capability; an unlisted label is `other`, none is -1."""
+    classes = [
+        CAPABILITIES.index(label) if label in CAPABILITIES else CAPABILITIES.index("other")
+        for label in batch.capabilities
+    ]
+    return np.array([*classes, -1], np.int64)[batch.capability]  # -1 picks the last
+
+
+def _taken(batch: EventBatch, kept: I64) -> EventBatch:
+    """Return the batch with only the `kept` events."""
+    place = np.full(len(batch), -1, np.int64)
+    place[kept] = np.arange(len(kept))
+    sketches = replace(batch.sketches, **{f.name: getattr(batch.sketches, f.name)[kept] for f in fields(batch.sketches)})
+    columns = {
+        f.name: column[kept] for f in fields(batch) if isinstance(column := getattr(batch, f.name), np.ndarray)
+    }
+    records = tuple((int(place[event]), record) for event, record in batch.records if place[event] >= 0)
+    return replace(batch, **columns, sketches=sketches, records=records)
+
+
+def _joined(verdicts: list[Verdicts], signals: int) -> Verdicts:
+    empty = Verdicts(
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.float32),
+        np.zeros((0, signals), np.float32),
+        (),
+    )
+    verdicts = [empty, *verdicts]
+    return Verdicts(
+        np.concatenate([v.row for v in verdicts]),
+        np.concatenate([v.step for v in verdicts]),
+        np.concatenate([v.end_ms for v in verdicts]),
+        np.concatenate([v.score for v in verdicts]),
+        np.concatenate([v.strengths for v in verdicts]),
+        tuple(sentences for v in verdicts for sentences in v.because),
+    )

@@ -1,0 +1,526 @@
+"""Stage 3, one partition: which accounts act together, since when, and what we say of it.
+
+    Candidates (per link partition, per step) ─► wait until every partition has closed the step
+      ─► merge ─► grow known campaigns ─► group what no campaign owns ─► read ─► confidence ─► Finding
+
+Account findings pass through here as well, because they are inhibited by a campaign that holds
+the account: one loud thing instead of a thousand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from detector.alert.accounts import AccountAlerts, AccountAlertSettings
+from detector.campaign import candidate
+from detector.campaign.candidate import Candidates
+from detector.campaign.confidence import Weights, confidence, severity
+from detector.campaign.dossier import compose
+from detector.campaign.evolve import Campaign, belongs_to, campaign_id, merge
+from detector.campaign.group import GroupColumns, components, read
+from detector.campaign.link import mix
+from detector.campaign.membership import belongs
+from detector.campaign.observation import CAPABILITIES, AccountFacts
+from detector.campaign.prevalence import age_class, newborn, purity
+from detector.campaign.table import Table
+from detector.event import F64, I64, LABELS, U64, Mask, hash64
+from detector.finding import Finding, Severity, encode
+from detector.stages.journal import Journal
+from detector.stores import Message
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
+REREAD_MS: Final = HOUR_MS // 2
+HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
+_RANK: Final = {"watch": 0, "warning": 1, "critical": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSettings:
+    """Bounds and levels of the campaign stage."""
+
+    sources: int = 8  # link partitions
+    cadence_ms: int = 60_000
+    established_days: float = 30.0
+    least_accounts: int = 8
+    watch_at: float = 0.5
+    newborn_days: float = 7.0
+    update_every_ms: int = 5 * 60_000
+    prompt_updates: int = 20  # the first so many updates of a campaign are not held back
+    overlap: float = 0.25
+    dormant_days: float = 30.0
+    regroup_growth: float = 0.03
+    hash_key: int = 0
+    shadow: bool = False
+    weights: Weights = field(default_factory=Weights)
+    alerts: AccountAlertSettings = field(default_factory=AccountAlertSettings)
+
+
+class CampaignPartition:
+    """All campaigns, and the candidate links that are none yet."""
+
+    def __init__(self, settings: CampaignSettings) -> None:
+        """Start knowing nothing."""
+        self.settings = settings
+        self.closed: dict[int, int] = {}
+        self.done = -1
+        self.waiting: dict[int, list[bytes]] = {}
+        self.share = 0.15
+        self.start_ms = -1
+        self.ids: list[str] = []
+        self.accounts = Table(
+            created_ms="<i8",
+            first_seen_ms="<i8",
+            status_ms="<i8",
+            org="<u8",
+            tier="i1",
+            status="i1",
+            requests="<i8",
+            output_tokens="<i8",
+            requests_24h="<f4",
+            active_hours_24h="<f4",
+            refused_24h="<f4",
+            single_turn_24h="<f4",
+            score="<f4",
+            capabilities=("<i4", len(CAPABILITIES)),
+            labels=("<i4", len(LABELS)),
+            campaign="<i4",
+            seen_ms="<i8",
+        )
+        self.links = Table(
+            kind="u1",
+            born_ms="<i8",
+            accounts="<i4",
+            young="<i4",
+            established="<i4",
+            surprise="<f4",
+            items_sampled="<i4",
+            items_repeated="<i4",
+            owner="<i4",
+            seen_ms="<i8",
+        )
+        self.edges = Table(
+            link="<u8", account="<u8", count="<i4", items="<i4", output_tokens="<i8", first_ms="<i8", last_ms="<i8"
+        )
+        self.campaigns: dict[int, Campaign] = {}
+        self.models: dict[int, dict[str, int]] = {}
+        self.grouped_edges = 0
+        self.grouped_step = -1
+        self.alerts = AccountAlerts(settings.alerts)
+
+    def absorb(self, value: bytes) -> list[Finding]:
+        """Take one record; return the findings of the steps that it closed, in order."""
+        record = candidate.decode(value)
+        if record.step <= self.closed.get(record.source, -1):
+            return []  # a repeat after a crash upstream: counted already
+        self.closed[record.source] = record.step
+        if len(record.facts.ids):
+            self.waiting.setdefault(record.step, []).append(value)
+        if len(self.closed) < self.settings.sources:
+            return []
+        ready = min(self.closed.values())
+        findings: list[Finding] = []
+        for step in sorted(step for step in self.waiting if step <= ready):
+            findings += self._close(step, sorted(map(candidate.decode, self.waiting.pop(step)), key=lambda r: r.source))
+        self.done = max(self.done, ready)
+        return findings
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def _close(self, step: int, records: list[Candidates]) -> list[Finding]:
+        step_ms = (step + 1) * self.settings.cadence_ms
+        self.share = float(np.mean([record.young_share for record in records]))
+        self.start_ms = min(record.stream_start_ms for record in records)
+        keys = [self._learn(record, step_ms) for record in records]
+        touched = np.unique(np.concatenate([self._merge(record, k) for record, k in zip(records, keys, strict=True)]))
+        changed = self._grow(touched, step_ms)
+        changed |= self._regroup(step, step_ms)
+        findings = [
+            finding
+            for number in sorted(changed & self.campaigns.keys())
+            for finding in self._say(self.campaigns[number], step_ms)
+        ]
+        for record, key in zip(records, keys, strict=True):
+            inhibited = self.accounts["campaign"][self.accounts.lookup(key)] > 0
+            findings += self.alerts.update(record.judged, record.facts, inhibited, step_ms, self.settings.shadow)
+        if step % 1440 == 0:
+            self._forget(step_ms)
+        return findings
+
+    def _learn(self, record: Candidates, step_ms: int) -> U64:
+        ids = record.facts.ids
+        keys = np.fromiter((hash64(account, self.settings.hash_key) for account in ids), np.uint64, len(ids))
+        rows, new = self.accounts.rows_of(keys)
+        if len(new):
+            names = dict(zip(keys.tolist(), ids, strict=True))
+            self.ids.extend(names[key] for key in self.accounts.keys[new].tolist())
+        for name in AccountFacts.__dataclass_fields__:
+            if name != "ids":
+                self.accounts[name][rows] = getattr(record.facts, name)
+        self.accounts["seen_ms"][rows] = step_ms
+        for account, model, count in record.models:
+            number = int(self.accounts["campaign"][rows[account]])
+            if number:
+                models = self.models.setdefault(number, {})
+                models[model] = models.get(model, 0) + count
+        return keys
+
+    def _merge(self, record: Candidates, keys: U64) -> I64:
+        """Take over links and edges (their values are cumulative); return the edge rows."""
+        link_rows, _ = self.links.rows_of(record.links.value)
+        for name in (
+            "kind",
+            "born_ms",
+            "accounts",
+            "young",
+            "established",
+            "surprise",
+            "items_sampled",
+            "items_repeated",
+        ):
+            self.links[name][link_rows] = getattr(record.links, name)
+        link, account = record.links.value[record.edges.link], keys[record.edges.account]
+        rows, _ = self.edges.rows_of(mix(link ^ mix(account, 1), 2) | np.uint64(1))
+        self.edges["link"][rows], self.edges["account"][rows] = link, account
+        for name in ("count", "items", "output_tokens", "first_ms", "last_ms"):
+            self.edges[name][rows] = getattr(record.edges, name)
+        np.maximum.at(self.links["seen_ms"], link_rows[record.edges.link], record.edges.last_ms)
+        return rows
+
+    def _purity(self, link_rows: I64, newborn_campaign: Any) -> F64:
+        clean = purity(self.links["young"][link_rows], self.links["established"][link_rows], self.share)
+        return np.where(newborn_campaign, 1.0, clean)
+
+    def _age(self, account_rows: I64, at_ms: I64) -> Any:
+        established_ms = int(self.settings.established_days * DAY_MS)
+        created, seen = self.accounts["created_ms"][account_rows], self.accounts["first_seen_ms"][account_rows]
+        return age_class(created, seen, at_ms, self.start_ms + DAY_MS, established_ms)
+
+    def _grow(self, touched: I64, step_ms: int) -> set[int]:
+        """Let accounts that newly use a campaign's links join it; return the campaigns with news."""
+        link = self.links.lookup(self.edges["link"][touched])
+        owner = self.links["owner"][link]
+        owned = owner > 0
+        touched, link, owner = touched[owned], link[owned], owner[owned]
+        changed: set[int] = set()
+        for number in np.unique(owner).tolist():
+            campaign = self.campaigns[number]
+            mine = owner == number
+            campaign.last_seen_ms = max(campaign.last_seen_ms, int(self.edges["last_ms"][touched[mine]].max()))
+            campaign.touched += int(mine.sum())
+            joined = self._admit(campaign, touched[mine], link[mine])
+            if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= REREAD_MS:
+                campaign.touched = 0
+                self._reread(campaign, step_ms)
+            if joined or step_ms - campaign.updated_ms >= HOUR_MS:
+                changed.add(number)
+        return changed
+
+    def _admit(self, campaign: Campaign, edges: I64, link: I64) -> int:
+        """Admit the accounts of these edges that belong to the campaign; return how many."""
+        account, index = np.unique(self.edges["account"][edges], return_inverse=True)
+        rows = self.accounts.lookup(account)
+        free = self.accounts["campaign"][rows] == 0
+        first = np.full(len(account), np.iinfo(np.int64).max)
+        np.minimum.at(first, index, self.edges["first_ms"][edges])
+        joins = free & belongs(
+            index,
+            self.links["kind"][link],
+            self._purity(link, campaign.newborn),
+            self.edges["count"][edges],
+            self._age(rows, first),
+            self.accounts["requests"][rows],
+            newborn=campaign.newborn,
+        )
+        self.accounts["campaign"][rows[joins]] = campaign.number
+        campaign.members.update(account[joins].tolist())
+        if joins.any():
+            campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
+        return int(joins.sum())
+
+    def _regroup(self, step: int, step_ms: int) -> set[int]:
+        """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
+        s = self.settings
+        of = self.links.lookup(self.edges["link"])
+        open_edges = (of >= 0) & self._standing(of, step_ms)
+        count = int(open_edges.sum())
+        grown = count > (1 + s.regroup_growth) * self.grouped_edges
+        if not count or not (grown or step - self.grouped_step >= 10):
+            return set()
+        self.grouped_edges, self.grouped_step = count, step
+        edges = np.flatnonzero(open_edges)
+        link_rows, link = np.unique(of[edges], return_inverse=True)
+        _, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        label = components(link, account, self.links["kind"][link_rows])
+        changed: set[int] = set()
+        edge_label = label[link]
+        order = np.argsort(edge_label, kind="stable")
+        bounds = np.flatnonzero(np.r_[True, np.diff(edge_label[order]) != 0, True])
+        for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            mine = order[begin:end]
+            number = self._consider(step, step_ms, edges[mine], link_rows[link[mine]])
+            if number:
+                changed.add(number)
+        return changed
+
+    def _standing(self, link: I64, step_ms: int) -> Mask:
+        """Tell which links are free and still stand out."""
+        recent = newborn(
+            self.links["born_ms"][link], self.start_ms + DAY_MS, step_ms, int(self.settings.newborn_days * DAY_MS)
+        )
+        return np.asarray((self.links["owner"][link] == 0) & ((self.links["surprise"][link] > 8.0) | recent), np.bool_)
+
+    def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
+        """Read one group; return the number of the campaign it founded or extended, 0 if neither."""
+        s = self.settings
+        keys = np.unique(self.edges["account"][edges])
+        if len(keys) < s.least_accounts:
+            return 0
+        group = self._columns(edges, link_rows, step_ms)
+        readings = read(group)
+        score = confidence(readings, s.weights)
+        if score < s.watch_at:
+            return 0
+        known = belongs_to(set(keys.tolist()), [c for _, c in sorted(self.campaigns.items())], s.overlap)
+        if known:
+            campaign = known[0]
+            for other in known[1:]:
+                self._absorb_campaign(campaign, other)
+        else:
+            campaign = self._found(step, edges, link_rows, newborn=group.newborn)
+            if not self._admit(campaign, edges, link_rows):
+                return 0
+            self.campaigns[campaign.number] = campaign
+        self.links["owner"][np.unique(link_rows)] = campaign.number
+        self._reread(campaign, step_ms)
+        return campaign.number
+
+    def _found(self, step: int, edges: I64, link_rows: I64, *, newborn: bool) -> Campaign:
+        first, last = int(self.edges["first_ms"][edges].min()), int(self.edges["last_ms"][edges].max())
+        identity = campaign_id(step, self.links.keys[np.unique(link_rows)].tolist())
+        return Campaign(max(self.campaigns, default=0) + 1, identity, first, last, newborn)
+
+    def _reread(self, campaign: Campaign, step_ms: int) -> None:
+        """Read a campaign afresh over all of its links, and admit, escalate or dissolve it."""
+        of = self.links.lookup(self.edges["link"])
+        edges = np.flatnonzero((of >= 0) & (self.links["owner"][of] == campaign.number))
+        if not len(edges):
+            return
+        self._admit(campaign, edges, of[edges])
+        group = self._columns(edges, of[edges], step_ms)
+        campaign.readings = read(group)
+        campaign.score = confidence(campaign.readings, self.settings.weights)
+        campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
+        if campaign.severity == "watch" and campaign.score < self.settings.watch_at:
+            self._dissolve(campaign)
+        else:
+            self._escalate(campaign, severity(campaign.score, campaign.readings, int(group.requests.sum())))
+
+    def _dissolve(self, campaign: Campaign) -> None:
+        """Let go of what was only watched and does not hold up."""
+        self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
+        self.links["owner"][self.links["owner"] == campaign.number] = 0
+        del self.campaigns[campaign.number]
+
+    def _escalate(self, campaign: Campaign, loud: Severity) -> None:
+        """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
+        if campaign.severity == "watch" and loud != "watch":
+            campaign.announced, campaign.seq, campaign.raised = set(), 0, False
+        if _RANK[loud] > _RANK[campaign.severity]:
+            campaign.severity = loud
+
+    def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
+        merge(into, other)
+        self.accounts["campaign"][self.accounts["campaign"] == other.number] = into.number
+        self.links["owner"][self.links["owner"] == other.number] = into.number
+        del self.campaigns[other.number]
+
+    def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
+        keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        links, link = np.unique(link_rows, return_inverse=True)
+        rows = self.accounts.lookup(keys)
+        first = np.full(len(keys), np.iinfo(np.int64).max)
+        np.minimum.at(first, account, self.edges["first_ms"][edges])
+        labels = self.accounts["labels"][rows]
+        totals = labels.sum(axis=1)
+        window_ms = int(self.settings.newborn_days * DAY_MS)
+        recent = newborn(self.links["born_ms"][links], self.start_ms + DAY_MS, step_ms, window_ms)
+        return GroupColumns(
+            kind=self.links["kind"][links],
+            accounts_on=self.links["accounts"][links],
+            young_on=self.links["young"][links],
+            established_on=self.links["established"][links],
+            items_sampled=self.links["items_sampled"][links],
+            items_repeated=self.links["items_repeated"][links],
+            link=link.astype(np.int64),
+            account=account.astype(np.int64),
+            count=self.edges["count"][edges].astype(np.int64),
+            first_ms=self.edges["first_ms"][edges],
+            last_ms=self.edges["last_ms"][edges],
+            age=self._age(rows, first).astype(np.int32),
+            org=self.accounts["org"][rows],
+            requests=self.accounts["requests"][rows],
+            single_turn=self.accounts["single_turn_24h"][rows].astype(np.float64),
+            harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
+            young_share=self.share,
+            newborn=bool(recent.all()),
+        )
+
+    # -- output -----------------------------------------------------------------------------
+
+    def _say(self, campaign: Campaign, step_ms: int) -> list[Finding]:
+        s = self.settings
+        news = campaign.members - campaign.announced
+        waits = campaign.seq >= s.prompt_updates and step_ms - campaign.updated_ms < s.update_every_ms
+        due = news or step_ms - campaign.updated_ms >= HOUR_MS or not campaign.raised
+        if waits or not due or not campaign.members:
+            return []
+        members = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
+        members = members[members >= 0]
+        owned = np.flatnonzero(self.links["owner"] == campaign.number)
+        names = sorted(self.ids[row] for row in self.accounts.lookup(np.array(sorted(news), np.uint64)).tolist())
+        finding = compose(
+            campaign,
+            step_ms,
+            added=names,
+            accounts={
+                name: self.accounts[name][members]
+                for name in ("requests", "output_tokens", "capabilities", "created_ms")
+            },
+            links={name: self.links[name][owned] for name in ("kind", "accounts", "young", "established", "surprise")},
+            models=self.models.get(campaign.number, {}),
+            weights=s.weights,
+            shadow=s.shadow,
+        )
+        campaign.announced |= news
+        campaign.seq += 1
+        campaign.updated_ms = step_ms
+        campaign.raised = True
+        return [finding]
+
+    # -- bounds -----------------------------------------------------------------------------
+
+    def _forget(self, step_ms: int) -> None:
+        """Drop links that no campaign owns and nobody used for long, and what hangs on them."""
+        stale = step_ms - int(self.settings.newborn_days * DAY_MS)
+        keep = (self.links["seen_ms"] > stale) | (self.links["owner"] > 0)
+        if not keep.all():
+            self.links.compact(keep)
+        hold = (self.links.lookup(self.edges["link"]) >= 0) & (self.edges["last_ms"] > stale)
+        if not hold.all():
+            self.edges.compact(hold)
+        stay = (self.accounts["campaign"] > 0) | (self.accounts["seen_ms"] > stale)
+        if not stay.all():
+            self.ids = [name for name, held in zip(self.ids, stay.tolist(), strict=True) if held]
+            self.accounts.compact(stay)
+        self.alerts.forget(stale)
+
+    # -- durable form -----------------------------------------------------------------------
+
+    def dump(self) -> dict[str, bytes]:
+        """Return the whole state."""
+        campaigns = [replace(c, members=set(), announced=set()) for _, c in sorted(self.campaigns.items())]
+        sets = [(sorted(c.members), sorted(c.announced)) for _, c in sorted(self.campaigns.items())]
+        rest = _Rest(
+            list(self.closed.items()),
+            self.done,
+            list(self.waiting.items()),
+            self.share,
+            self.start_ms,
+            self.ids,
+            campaigns,
+            sets,
+            sorted(self.models.items()),
+            self.grouped_edges,
+            self.grouped_step,
+        )
+        return {
+            "rest": msgspec.msgpack.encode(rest),
+            "alerts": self.alerts.dump(),
+            "accounts": self.accounts.dump(),
+            "links": self.links.dump(),
+            "edges": self.edges.dump(),
+        }
+
+    def load(self, parts: dict[str, bytes]) -> None:
+        """Become the dumped state."""
+        rest = msgspec.msgpack.decode(parts["rest"], type=_Rest)
+        self.closed, self.done, self.waiting = dict(rest.closed), rest.done, dict(rest.waiting)
+        self.share, self.start_ms, self.ids = rest.share, rest.start_ms, rest.ids
+        self.campaigns = {
+            c.number: replace(c, members=set(members), announced=set(announced))
+            for c, (members, announced) in zip(rest.campaigns, rest.sets, strict=True)
+        }
+        self.models = dict(rest.models)
+        self.grouped_edges, self.grouped_step = rest.grouped_edges, rest.grouped_step
+        self.alerts.load(parts["alerts"])
+        for name in ("accounts", "links", "edges"):
+            getattr(self, name).load(parts[name])
+
+
+class _Rest(msgspec.Struct, array_like=True):
+    closed: list[tuple[int, int]]
+    done: int
+    waiting: list[tuple[int, list[bytes]]]
+    share: float
+    start_ms: int
+    ids: list[str]
+    campaigns: list[Campaign]
+    sets: list[tuple[list[int], list[int]]]
+    models: list[tuple[int, dict[str, int]]]
+    grouped_edges: int
+    grouped_step: int
+
+
+class CampaignStage:
+    """The one partition, where this worker owns it."""
+
+    name = "campaigns"
+
+    def __init__(self, settings: CampaignSettings, *, durable: bool = True) -> None:
+        """`durable=False` keeps no journal: a replay starts over rather than from a store."""
+        self._settings = settings
+        self._durable = durable
+        self._state: dict[int, CampaignPartition] = {}
+        self._journals: dict[int, Journal] = {}
+        self._outbox: dict[int, list[Message]] = {}
+
+    def assign(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Start (again) from the rows of the last commit."""
+        state, journal = CampaignPartition(self._settings), Journal()
+        for record in journal.restore(rows, state):
+            state.absorb(record)
+        self._state[partition], self._journals[partition], self._outbox[partition] = state, journal, []
+
+    def revoke(self, partition: int) -> None:
+        """Forget the partition."""
+        for held in (self._state, self._journals, self._outbox):
+            held.pop(partition, None)
+
+    def absorb(self, partition: int, values: list[bytes]) -> None:
+        """Take candidate records in the order of the partition; raise DecodeError at one that is not."""
+        for value in values:
+            for finding in self._state[partition].absorb(value):
+                self._outbox[partition].append(Message("findings", None, finding.subject, encode(finding)))
+            if self._durable:
+                self._journals[partition].append(value)
+
+    def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
+        """Return the rows changed since the last drain and what to publish, and forget both."""
+        outbox, self._outbox[partition] = self._outbox[partition], []
+        return self._journals[partition].rows(self._state[partition]), outbox
+
+    def sizes(self) -> dict[str, int]:
+        """Return what is held: accounts, links, edges, campaigns."""
+        held = list(self._state.values())
+        return {
+            "accounts": sum(len(p.accounts) for p in held),
+            "links": sum(len(p.links) for p in held),
+            "edges": sum(len(p.edges) for p in held),
+            "campaigns": sum(len(p.campaigns) for p in held),
+        }

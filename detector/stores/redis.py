@@ -1,0 +1,192 @@
+"""The durable store: Redis >= 6.2 (or Valkey), core commands and Lua, alone or in a Redis Cluster.
+
+Three hashes per stage and partition, in one slot because they share a hash tag:
+
+    detector:{accounts:7}:head     layout, token, epoch, offset
+    detector:{accounts:7}:rows     the stage's rows
+    detector:{accounts:7}:outbox   epoch -> what that commit has still to publish
+
+One Lua script per write makes a commit atomic and fenced. When Redis is away every method
+raises `Unavailable` within seconds and the caller keeps what it holds; a commit whose answer was
+lost may be sent again, also with more in it: rows are values, and an outbox is kept until it is
+published, so the worst is a message published twice, which its readers ignore by its step.
+
+What Redis acknowledged and then lost (a failover to a replica that lagged) shows as an epoch
+behind the one we know; that owner is fenced, and starts again from what Redis has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from importlib import resources
+from typing import Any, Final, cast
+
+import msgspec
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisClusterException, RedisError
+
+from detector.errors import ConfigError, Fenced, Unavailable
+from detector.stores import Claim, Commit, Message
+
+LAYOUT: Final = "1"
+"""Version of the keys above. A worker that finds another one refuses to start."""
+
+_SCAN_ROWS: Final = 10_000
+_BYTES_PER_SECOND: Final = 4_000_000
+"""The slowest link a commit may need: its time limit grows by a second for each of these."""
+
+_outbox_decoder = msgspec.msgpack.Decoder(list[Message])
+
+
+class _Script:
+    def __init__(self, name: str) -> None:
+        self.source = resources.files("detector.stores").joinpath(f"{name}.lua").read_text("utf-8")
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisStore:
+    """`Store` on one Redis server (`redis://`, `rediss://`, `unix://`) or cluster (`redis+cluster://`, `rediss+…`).
+
+    `timeout_seconds` bounds every answer, a large commit's by more in proportion to its size.
+    `prefix` keeps several detectors apart on one server.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float = 2.0, prefix: str = "detector") -> None:
+        scheme, separator, rest = url.partition("://")
+        kind: Any = RedisCluster if scheme.endswith("+cluster") else Redis
+        try:
+            self._redis: Any = kind.from_url(
+                scheme.removesuffix("+cluster") + separator + rest,
+                socket_connect_timeout=timeout_seconds,
+                socket_timeout=None,  # ours, below: redis-py's would cut off a large commit
+                retry=Retry(NoBackoff(), 0),  # the caller retries, and knows what it holds
+                decode_responses=False,
+                legacy_responses=False,
+            )
+        except ValueError as error:
+            raise ConfigError("store.url", str(error)) from None
+        self._timeout_seconds = timeout_seconds
+        self._prefix = prefix
+        self._claim, self._commit, self._published = map(_Script, ("claim", "commit", "published"))
+        self._epochs: dict[tuple[str, int, int], int] = {}
+
+    def _keys(self, stage: str, partition: int, *names: str) -> list[str]:
+        return [f"{self._prefix}:{{{stage}:{partition}}}:{name}" for name in names]
+
+    @contextlib.asynccontextmanager
+    async def _answering(self, size_bytes: int = 0) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_seconds + size_bytes / _BYTES_PER_SECOND):
+                yield
+        except (AuthenticationError, NoPermissionError) as error:
+            raise ConfigError("store.url", str(error)) from None
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+            raise Unavailable("redis", str(error) or type(error).__name__) from error
+
+    async def _run(self, script: _Script, keys: list[str], arguments: Sequence[bytes | str | int]) -> Any:
+        size_bytes = sum(len(one) for one in arguments if not isinstance(one, int))
+        async with self._answering(size_bytes):
+            try:
+                return await self._redis.evalsha(script.sha, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return await self._redis.eval(script.source, len(keys), *keys, *arguments)
+
+    async def claim(self, stage: str, partition: int) -> Claim:
+        """Take ownership: every token given out before for this (stage, partition) is void."""
+        answer = await self._run(self._claim, self._keys(stage, partition, "head", "outbox"), [LAYOUT])
+        if answer[0] == b"layout":
+            found = answer[1].decode()
+            raise ConfigError("store.url", f"the store has layout {found}, this version reads {LAYOUT}")
+        token, epoch, offset, pairs = answer
+        if isinstance(pairs, dict):
+            pairs = list(itertools.chain.from_iterable(pairs.items()))
+        outboxes = {int(pairs[at]): pairs[at + 1] for at in range(0, len(pairs), 2)}
+        self._epochs = {held: last for held, last in self._epochs.items() if held[:2] != (stage, partition)}
+        self._epochs[stage, partition, int(token)] = int(epoch)
+        return Claim(
+            token=int(token),
+            epoch=int(epoch),
+            offset=int(offset) if offset else None,
+            outbox=[message for one in sorted(outboxes) for message in _outbox_decoder.decode(outboxes[one])],
+        )
+
+    async def rows(self, stage: str, partition: int, keys: Sequence[str] | None = None) -> dict[str, bytes]:
+        """Return the rows of these keys that exist, in one round trip; all rows, in steps, when `keys` is None.
+
+        All rows come by HSCAN, so that a large partition neither blocks the server nor runs into
+        the time limit. They are one state because only the owner writes, and the owner is asking.
+        """
+        (name,) = self._keys(stage, partition, "rows")
+        if keys is not None:
+            if not keys:
+                return {}
+            async with self._answering():
+                values = await self._redis.hmget(name, [_encode(key) for key in keys])
+            return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+        rows: dict[str, bytes] = {}
+        cursor = 0
+        while True:
+            async with self._answering():
+                cursor, part = await self._redis.hscan(name, cursor, count=_SCAN_ROWS)
+            rows.update((_decode(key), value) for key, value in part.items())
+            if not cursor:
+                return rows
+
+    async def commit(self, stage: str, partition: int, token: int, commit: Commit) -> int:
+        """Apply the commit atomically and return its epoch; raise Fenced when the token is void."""
+        deleted = [_encode(key) for key, row in commit.rows.items() if row is None]
+        written = ((_encode(key), row) for key, row in commit.rows.items() if row is not None)
+        arguments: list[bytes | str | int] = [
+            token,
+            self._epochs.get((stage, partition, token), 0),
+            commit.offset,
+            msgspec.msgpack.encode(commit.outbox) if commit.outbox else b"",
+            len(deleted),
+            *deleted,
+            *itertools.chain.from_iterable(written),
+        ]
+        epoch = int(await self._run(self._commit, self._keys(stage, partition, "head", "outbox", "rows"), arguments))
+        if epoch == 0:
+            raise Fenced("redis", f"{stage}:{partition} has another owner")
+        if epoch < 0:
+            raise Fenced("redis", f"{stage}:{partition} lost a commit that it had acknowledged")
+        self._epochs[stage, partition, token] = epoch
+        return epoch
+
+    async def published(self, stage: str, partition: int, token: int, epoch: int) -> None:
+        """Drop the outboxes up to this epoch; raise Fenced when the token is void."""
+        if not await self._run(self._published, self._keys(stage, partition, "head", "outbox"), [token, epoch]):
+            raise Fenced("redis", f"{stage}:{partition} has another owner")
+
+    async def ping(self) -> None:
+        """Return when Redis can be written and evicts nothing; an eviction policy is a ConfigError.
+
+        A full or read-only server answers PING, so this writes. State that Redis may evict is
+        state that silently vanishes, so `maxmemory-policy` must be `noeviction`.
+        """
+        async with self._answering():
+            await self._redis.set(f"{self._prefix}:ping", b"", px=60_000)
+            info = await self._redis.info("memory")
+        reports = info.values() if info and all(isinstance(one, dict) for one in info.values()) else [info]
+        for report in reports:
+            policy = report.get("maxmemory_policy", "noeviction")
+            if policy != "noeviction":
+                raise ConfigError("maxmemory-policy", f"Redis may evict state ({policy}); set noeviction")
+
+    async def close(self) -> None:
+        """Release connections."""
+        await cast("Awaitable[None]", self._redis.aclose())
+
+
+def _encode(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
+
+
+def _decode(key: bytes) -> str:
+    return key.decode("utf-8", "surrogatepass")

@@ -1,0 +1,117 @@
+"""Which event ids a partition saw lately, so that a redelivered event is counted once.
+
+Ids are kept by *generation*, ten minutes of the partition's clock. An id counts as redelivered
+when it was seen in the generation of its second arrival or one of the KEPT before it, so it is
+remembered for at least KEPT * 10 minutes and a generation is forgotten whole:
+
+    generation    7        8        9       10
+              ├────────┼────────┼────────┼──x─────    x: compared with 7, 8, 9 and 10
+
+Each generation holds at most `limit` ids, the first of it; what comes after is not remembered.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from detector.event import I64, U64, Mask
+
+GENERATION_MS: Final = 600_000
+KEPT: Final = 3
+
+
+class IdSet:
+    """A set of non-zero, well mixed 64-bit ids; open addressing, whole arrays at a time."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.size = 0
+        self._slots = np.zeros(1 << 10, np.uint64)
+
+    def has(self, ids: U64) -> Mask:
+        """Return which ids are in the set."""
+        result = np.zeros(len(ids), bool)
+        mask = np.uint64(len(self._slots) - 1)
+        active, slot = np.arange(len(ids)), ids & mask
+        while active.size:
+            found = self._slots[slot]
+            hit = found == ids[active]
+            result[active[hit]] = True
+            on = ~hit & (found != 0)
+            active, slot = active[on], (slot[on] + np.uint64(1)) & mask
+        return result
+
+    def add(self, ids: U64) -> None:
+        """Add ids that are distinct and not in the set."""
+        if 2 * (self.size + len(ids)) > len(self._slots):
+            held = self._slots[self._slots != 0]
+            self._slots = np.zeros(1 << (4 * (self.size + len(ids)) - 1).bit_length(), np.uint64)
+            self._place(held)
+        self._place(ids)
+        self.size += len(ids)
+
+    def _place(self, ids: U64) -> None:
+        mask = np.uint64(len(self._slots) - 1)
+        slot = ids & mask
+        while ids.size:
+            free = self._slots[slot] == 0
+            self._slots[slot[free]] = ids[free]  # of several ids for one slot the last stays
+            on = self._slots[slot] != ids
+            ids, slot = ids[on], (slot[on] + np.uint64(1)) & mask
+
+
+class RecentIds:
+    """The ids of one partition's last generations."""
+
+    def __init__(self, limit: int) -> None:
+        """Remember at most `limit` ids per generation."""
+        self._limit = limit
+        self._sets: dict[int, IdSet] = {}
+        self._fresh: dict[int, list[U64]] = {}
+
+    def arrive(self, ids: U64, clock_ms: I64) -> Mask:
+        """Take n ids in order with the clock at each (it never falls); return which were seen before."""
+        generation = clock_ms // GENERATION_MS
+        starts = np.flatnonzero(np.concatenate([[True], generation[1:] != generation[:-1]]))
+        seen = np.zeros(len(ids), bool)
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(ids)], strict=True):
+            seen[start:end] = self._arrive(int(generation[start]), ids[start:end])
+        return seen
+
+    def _arrive(self, number: int, ids: U64) -> Mask:
+        for old in [held for held in self._sets if held < number - KEPT]:
+            del self._sets[old]
+            self._fresh.pop(old, None)
+        current = self._sets.setdefault(number, IdSet())
+        first = np.sort(np.unique(ids, return_index=True)[1])
+        distinct = ids[first]
+        known = current.has(distinct)
+        seen_first = known.copy()
+        for held in self._sets.values():
+            if held is not current:
+                seen_first |= held.has(distinct)
+        new = distinct[~known][: max(0, self._limit - current.size)]
+        if len(new):
+            current.add(new)
+            self._fresh.setdefault(number, []).append(new)
+        if len(first) == len(ids):
+            return seen_first
+        seen = current.has(ids)  # a repetition was seen if its first was remembered
+        seen[first] = seen_first
+        return seen
+
+    def generations(self) -> list[int]:
+        """Return the generations that are held."""
+        return sorted(self._sets)
+
+    def drain(self) -> dict[int, bytes]:
+        """Return the ids added since the last drain by generation, and forget which they were."""
+        fresh = {number: np.concatenate(ids).astype("<u8").tobytes() for number, ids in sorted(self._fresh.items())}
+        self._fresh = {}
+        return fresh
+
+    def restore(self, number: int, ids: bytes) -> None:
+        """Add ids of a generation that were drained before."""
+        self._sets.setdefault(number, IdSet()).add(np.frombuffer(ids, "<u8").astype(np.uint64))

@@ -1,0 +1,96 @@
+"""`make evaluate`: the score card of every scenario, beside the baselines, over seeds.
+
+    python -m tests.bench.evaluate [--full] [--seeds 5] [--only relay,quiet] [--config FILE]
+    python -m tests.bench.evaluate --streams FOLDER…     recorded streams instead, a folder each
+
+Exit code 1 when a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from detector.errors import ConfigError, DetectorError
+from detector.runtime.evaluate import OURS
+from detector.runtime.grid import Job, bars_of, jobs_of, missed_bars, run_grid, write_results
+from detector.runtime.report import cohort_table, parse_bar, summary_table
+from detector.scorecard import ScoreCard
+from tests.bench.settings import pipeline_settings
+
+SMALL = (
+    "april-june", "relay", "burst", "small-heavy", "hydra-mixed", "succession", "paraphrase-1000",
+    "clean-infrastructure", "naked", "naked-clean", "two-operators", "relay-withheld", "quiet",
+)  # fmt: skip
+SMALL_EVENTS = 250_000
+
+
+def main(arguments: list[str]) -> int:
+    """Run the grid; return the exit code."""
+    parser = argparse.ArgumentParser(prog="evaluate", description="score cards of named scenarios over seeds")
+    parser.add_argument("--full", action="store_true", help="public sizes instead of some minutes")
+    parser.add_argument("--seeds", type=int, help="how many; 5, or 2 in the small grid")
+    parser.add_argument("--events", type=int, default=SMALL_EVENTS, help="of each scenario in the small grid, about")
+    parser.add_argument("--only", help="scenarios, separated by commas")
+    parser.add_argument("--streams", nargs="+", type=Path, metavar="FOLDER", help="recorded streams")
+    parser.add_argument("--no-baselines", action="store_true", help="the detector alone")
+    parser.add_argument(
+        "--bar", action="append", default=[], metavar="METRIC<=X", help="one more bar for every scenario"
+    )
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("out/evaluate"))
+    options = parser.parse_args(arguments)
+    scenarios = options.only.split(",") if options.only else list(SMALL)
+    if options.streams:
+        scenarios = [folder.name for folder in options.streams]
+        jobs = [Job(f.name, baselines=not options.no_baselines, folder=f) for f in options.streams]
+    else:
+        seeds = options.seeds or (5 if options.full else 2)
+        events = None if options.full else options.events
+        jobs = jobs_of(scenarios, seeds, events, baselines=not options.no_baselines)
+    console = Console()
+    try:
+        bars = bars_of(scenarios, full=options.full, extra=[parse_bar(text) for text in options.bar])
+        cards = _run(jobs, options, console)
+    except DetectorError as error:
+        console.print(f"evaluate: {error}", style="red")
+        return 2 if isinstance(error, ConfigError) else 1
+    what = "at full size" if options.full else "recorded streams" if options.streams else "small"
+    note = f"{len(jobs)} runs, {what}; simulated traffic unless a stream says otherwise."
+    write_results(options.out, cards, bars, "Score card", note)
+    console.print(summary_table(cards))
+    console.print(cohort_table([card for card in cards if card.system == OURS]))
+    missed = missed_bars(cards, bars)
+    for line in missed:
+        console.print(f"[red]bar missed[/] {line}")
+    console.print(
+        f"{sum(map(len, bars.values())) - len(missed)} bars held, {len(missed)} missed; {options.out}/index.html"
+    )
+    return 1 if missed else 0
+
+
+def _run(jobs: list[Job], options: argparse.Namespace, console: Console) -> list[ScoreCard]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("evaluate", total=len(jobs))
+
+        def done(job: Job, cards: list[ScoreCard]) -> None:
+            served = "-" if cards[0].served_share is None else f"{100 * cards[0].served_share:.2f} % served"
+            speed = f"{cards[0].events_per_second or 0:,.0f} events/s"
+            false = f"{cards[0].false_flags} false flags"
+            progress.console.print(
+                f"{job.scenario} seed {job.seed}: {served}, {false}, {cards[0].events:,} events, {speed}"
+            )
+            progress.advance(task)
+
+        settings = pipeline_settings(options.config)
+        return run_grid(jobs, settings, processes=options.processes, done=done)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,120 @@
+"""Intervals, bars and the page."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from detector.errors import ConfigError
+from detector.runtime.report import cohort_table, interval, page, parse_bar, summary_table
+from detector.scorecard import ScoreCard
+from tests.evaluate.cases import DAY, START, benign, campaign, card, every_hour, finding
+
+STREAM = [*every_hour("h0", 10), *every_hour("p0", 30), ("p1", START + DAY)]
+TRUTH = [*campaign("h0"), *benign("p0", "p1")]
+
+
+def cards(*served: float | None, system: str = "detector", scenario: str = "s", flags: int = 0) -> list[ScoreCard]:
+    one = card(STREAM, TRUTH, [finding(START, ["h0"])])
+    return [
+        msgspec.structs.replace(
+            one, served_share=s, system=system, scenario=scenario, seed=i, false_flags=flags, benign_account_days=1_000
+        )
+        for i, s in enumerate(served)
+    ]
+
+
+def test_the_interval_of_a_mean_is_students_t_over_the_seeds() -> None:
+    found = interval("served_share", cards(0.1, 0.2, 0.3))
+    assert found.mean == pytest.approx(0.2)
+    half = 4.302653 * 0.1 / 3**0.5  # t(0.975, 2) · s / √n
+    assert found.low == 0  # 0.2 - half would be below: a share is not
+    assert found.high == pytest.approx(0.2 + half)
+
+
+def test_one_seed_has_no_interval() -> None:
+    found = interval("served_share", cards(0.1))
+    assert (found.mean, found.low, found.high) == (0.1, None, None)
+
+
+def test_a_share_stays_between_none_and_all() -> None:
+    found = interval("served_share", cards(0.0, 1.0))
+    assert (found.low, found.high) == (0, 1)
+
+
+def test_a_mean_over_seeds_is_unknown_when_one_of_them_is() -> None:
+    assert interval("served_share", cards(0.1, None)).mean is None
+
+
+def test_no_false_flag_at_all_still_has_an_upper_limit() -> None:
+    found = interval("false_flags_per_million", cards(0.0, 0.0, 0.0))
+    assert (found.mean, found.low) == (0, 0)
+    assert found.high == pytest.approx(3.688879 / 3_000 * 1e6)  # Garwood: -ln 0.025 over all account-days
+
+
+def test_false_flags_are_pooled_over_the_seeds() -> None:
+    assert interval("false_flags_per_million", cards(0.0, 0.0, flags=2)).mean == pytest.approx(4 / 2_000 * 1e6)
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("served_share<=0.21", True),
+        ("served_share<=0.19", False),
+        ("served_share < 0.2", False),
+        ("recall>=0.95", True),
+        ("false_flags==0", True),
+    ],
+)
+def test_a_bar_is_held_by_the_mean_over_the_seeds(text: str, held: bool) -> None:
+    assert (parse_bar(text).missed_by(cards(0.1, 0.2, 0.3)) is None) == held
+
+
+def test_a_bar_on_what_is_not_known_is_missed() -> None:
+    assert parse_bar("served_share<=1").missed_by(cards(None)) == "unknown"
+    assert parse_bar("served_share<=1").missed_by([]) == "unknown"
+
+
+def test_a_bar_on_an_unknown_figure_names_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_bar("serve_share<=0.1")
+    assert error.value.nearest == "served_share"
+
+
+@pytest.mark.parametrize("text", ["served_share", "served_share<=often", "served_share<=1e", "system==1", ""])
+def test_what_is_no_bar_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_bar(text)
+
+
+def test_the_page_asks_the_network_for_nothing_and_escapes_names() -> None:
+    made = page("t", [*cards(0.1, 0.2, scenario="<s>"), *cards(1.0, system="other", scenario="<s>")], {})
+    assert not re.search(r"https?://|src=|@import|url\(", made)
+    assert "<s>" not in made
+    assert "&lt;s&gt;" in made
+
+
+def test_the_page_says_which_bars_held() -> None:
+    bars = {"s": [parse_bar("served_share<=0.2"), parse_bar("served_share<=0.01")]}
+    made = page("t", cards(0.1, 0.2), bars)
+    assert "served_share&lt;=0.2 held" in made
+    assert "served_share&lt;=0.01 missed: 0.15" in made
+
+
+def test_the_table_has_a_row_for_each_system_of_each_scenario() -> None:
+    table = summary_table([*cards(0.1), *cards(0.2, system="rate_limit"), *cards(0.3, scenario="two")])
+    assert table.row_count == 3
+    out = io.StringIO()
+    Console(file=out, width=300).print(table)
+    assert "rate_limit" in out.getvalue()
+
+
+def test_the_cohort_table_sums_over_the_cards() -> None:
+    out = io.StringIO()
+    Console(file=out, width=200).print(cohort_table(cards(0.1, 0.2)))
+    (row,) = [line for line in out.getvalue().splitlines() if "people" in line]
+    assert re.findall(r"\d+", row)[:3] == ["4", "6", "0"]  # two accounts, three account-days, twice

@@ -1,0 +1,36 @@
+"""Fixtures: one Apache Kafka and one Redis for the whole run. A conftest imports those that it needs.
+
+Kafka is real where Java and Maven are; there is no silent fallback: without them the tests that
+need it fail with the line that says what to install.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from detector.runtime import servers
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
+    """A real Redis, shared: each test takes a key prefix of its own."""
+    with servers.redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.KafkaServer]:
+    """A real Apache Kafka, shared: each test takes topics and a group of its own."""
+    with servers.kafka(tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_name() -> str:
+    """A name that no other test of this run has: a prefix for keys, topics and groups."""
+    return f"test{next(_names)}"

@@ -1,0 +1,205 @@
+"""The account stage: what it tells does not depend on how the stream was cut, carried or restarted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.account import AccountRecord
+from detector.campaign import observation
+from detector.campaign.observation import LinkKind, Observations
+from detector.event import EventBatch
+from detector.stages.accounts import AccountSettings, AccountStage
+from tests.event_columns import batch_of, part_of
+
+START = 1_770_000_000_000 - 1_770_000_000_000 % 86_400_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+PARTITIONS = 2
+SETTINGS = AccountSettings(link_partitions=3, raise_at=0.02, clear_at=0.01)
+
+
+def assigned(config: AccountSettings = SETTINGS, partitions: int = PARTITIONS) -> AccountStage:
+    stage = AccountStage(config)
+    for partition in range(partitions):
+        stage.assign(partition, {})
+    return stage
+
+
+def told(stage: AccountStage, partitions: int = PARTITIONS) -> list[Observations]:
+    """Everything drained, decoded."""
+    return [
+        observation.decode(message.value)
+        for partition in range(partitions)
+        for message in stage.drain(partition)[1]
+        if message.value is not None
+    ]
+
+
+def stream(seed: int, n: int) -> EventBatch:
+    """Events of 7 accounts with pauses, disorder, lateness, repeats and a wrong clock, from a seed."""
+    rng = np.random.default_rng(seed)
+    account = rng.integers(0, 7, n)
+    pause = rng.choice([5, 900, 20_000, 400_000, 3 * HOUR, 30 * HOUR], n, p=[0.3, 0.3, 0.2, 0.15, 0.03, 0.02])
+    time_ms = START + np.cumsum(pause) - rng.choice([0, 3000, 100_000, 2 * HOUR], n, p=[0.7, 0.2, 0.05, 0.05])
+    time_ms[rng.random(n) < 0.01] += 40 * 24 * HOUR
+    event_id = rng.integers(1, 1 << 62, n, dtype=np.uint64)
+    repeat = np.flatnonzero(rng.random(n) < 0.1)
+    event_id[repeat] = event_id[np.maximum(repeat - rng.integers(1, 20, len(repeat)), 0)]
+    few = rng.integers(1, 1 << 62, 4, dtype=np.uint64)
+    records = tuple(
+        (i, AccountRecord(created_ms=START - HOUR, tier="pro", payment_fp=f"fp{i % 2}", email_domain="x.org"))
+        for i in np.flatnonzero(rng.random(n) < 0.05).tolist()
+    )
+    return batch_of(
+        time_ms,
+        account,
+        tuple("abcdefg"),
+        partition=account % PARTITIONS,
+        event_id=event_id,
+        models=("large", "small"),
+        model=rng.integers(0, 2, n),
+        capabilities=("coding", "poetry"),
+        capability=rng.integers(-1, 2, n),
+        system=few[rng.integers(0, 4, n)] * (rng.random(n) < 0.5),
+        address=few[rng.integers(0, 4, n)],
+        end_user=few[rng.integers(0, 4, n)],
+        output_tokens=np.where(rng.random(n) < 0.8, rng.integers(0, 3000, n), np.nan),
+        max_tokens=np.where(rng.random(n) < 0.5, rng.integers(1, 3, n), np.nan),
+        user_turns=np.where(rng.random(n) < 0.5, rng.integers(1, 3, n), np.nan),
+        outcome=rng.integers(-1, 5, n),
+        block=few[rng.integers(0, 4, n)] * (rng.random(n) < 0.1),
+        block_foreign=rng.integers(-1, 2, n),
+        sketches_text=few[rng.integers(0, 4, n)] * (rng.random(n) < 0.7),
+        sketches_template=few[rng.integers(0, 2, n)],
+        sketches_labels=rng.integers(0, 64, n),
+        records=records,
+    )
+
+
+def whole(batch: EventBatch) -> dict[int, list[bytes | None]]:
+    stage = assigned()
+    stage.absorb(batch)
+    stage.finish()
+    return {partition: [m.value for m in stage.drain(partition)[1]] for partition in range(PARTITIONS)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 30), cuts=st.lists(st.integers(1, 249), max_size=12, unique=True))
+def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int]) -> None:
+    batch = stream(seed, 250)
+    stage = assigned()
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 250], strict=True):
+        stage.absorb(part_of(batch, start, end))
+    stage.finish()
+    out = {partition: [m.value for m in stage.drain(partition)[1]] for partition in range(PARTITIONS)}
+    assert out == whole(batch)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 30),
+    cuts=st.lists(st.integers(1, 249), min_size=1, max_size=8, unique=True),
+    restart=st.lists(st.booleans(), min_size=9, max_size=9),
+    hot=st.sampled_from([1, 3, 1000]),
+)
+def test_a_restart_from_the_stored_rows_does_not_show(
+    seed: int, cuts: list[int], restart: list[bool], hot: int
+) -> None:
+    """Between batches the stage is thrown away and started again, or forgets idle accounts and fetches them back."""
+    batch = stream(seed, 250)
+    config = AccountSettings(**{**SETTINGS_FIELDS, "hot_accounts": hot})
+    store: dict[int, dict[str, bytes]] = {partition: {} for partition in range(PARTITIONS)}
+    out: dict[int, list[bytes | None]] = {partition: [] for partition in range(PARTITIONS)}
+    stage = assigned(config)
+
+    def commit() -> None:
+        for partition in range(PARTITIONS):
+            rows, outbox = stage.drain(partition)
+            for key, value in rows.items():
+                if value is None:
+                    store[partition].pop(key)
+                else:
+                    store[partition][key] = value
+            out[partition] += [message.value for message in outbox]
+
+    for number, (start, end) in enumerate(zip([0, *sorted(cuts)], [*sorted(cuts), 250], strict=True)):
+        part = part_of(batch, start, end)
+        for partition, keys in stage.wanted(part).items():
+            stage.adopt(partition, {key: store[partition][key] for key in keys if key in store[partition]})
+        stage.absorb(part)
+        commit()
+        if restart[number]:
+            stage = AccountStage(config)
+            for partition in range(PARTITIONS):
+                stage.assign(partition, store[partition])
+    stage.finish()
+    commit()
+    assert out == whole(batch)
+
+
+SETTINGS_FIELDS: dict[str, Any] = {
+    name: getattr(SETTINGS, name) for name in AccountSettings.__dataclass_fields__
+}
+
+
+def test_a_step_with_activity_is_told_to_every_link_partition() -> None:
+    stage = assigned()
+    stage.absorb(batch_of([START, START + 2 * MINUTE], [0, 0], ("a",), address=[5, 5]))
+    told_first = [o for o in told(stage) if o.step == START // MINUTE]
+    assert len(told_first) == 3
+    assert sum(len(o.pairs.value) for o in told_first) == 1
+    assert sum(len(o.models) for o in told_first) == 1
+
+
+def test_a_quiet_stretch_is_announced_by_its_last_step() -> None:
+    stage = assigned()
+    stage.absorb(batch_of([START, START + 10 * MINUTE], [0, 0], ("a",)))
+    first = START // MINUTE
+    assert [o.step for o in told(stage)[::3]] == [first - 1, first, first + 9]
+
+
+def test_a_redelivered_event_is_counted_once() -> None:
+    stage = assigned()
+    stage.absorb(batch_of([START] * 3, [0, 0, 0], ("a",), event_id=[7, 7, 8]))
+    stage.absorb(batch_of([START], [0], ("a",), event_id=[8]))
+    stage.finish()
+    assert [o.accounts.requests.tolist() for o in told(stage) if o.accounts.ids] == [[2]]
+    assert stage.counts["duplicate"] == 2
+
+
+def test_a_late_event_is_linked_and_counted_but_not_windowed() -> None:
+    stage = assigned()
+    stage.absorb(batch_of([START, START - 11 * MINUTE], [0, 0], ("a",), address=[5, 6]))
+    stage.finish()
+    observations = [o for o in told(stage) if o.accounts.ids]
+    assert {int(o.accounts.requests[0]) for o in observations} == {2}
+    assert {float(o.accounts.requests_24h[0]) for o in observations} == {1.0}
+    assert sum(int((o.pairs.kind == LinkKind.ADDRESS).sum()) for o in observations) == 2
+    assert stage.counts["late"] == 1
+
+
+def test_a_record_is_not_known_before_it_takes_effect() -> None:
+    stage = assigned()
+    banned = START + 5 * MINUTE
+    stage.learn([AccountRecord(account_id="a", tier="pro", status="banned", status_ms=banned, payment_fp="fp")])
+    stage.absorb(batch_of([START, START + 6 * MINUTE], [0, 0], ("a",)))
+    stage.finish()
+    by_step: dict[int, list[Observations]] = {}
+    for o in told(stage):
+        if o.accounts.ids:
+            by_step.setdefault(o.step, []).append(o)
+    before, after = by_step[START // MINUTE], by_step[START // MINUTE + 6]
+    assert {int(o.accounts.status[0]) for o in before} == {-1}
+    assert {int(o.accounts.status[0]) for o in after} == {3}
+    assert not any((o.pairs.kind == LinkKind.PAYMENT).any() for o in before)
+    assert sum(int((o.pairs.kind == LinkKind.PAYMENT).sum()) for o in after) == 1
+
+
+def test_an_idle_partition_announces_what_its_owner_declares() -> None:
+    stage = assigned()
+    stage.advance(0, START)
+    assert [o.step for o in told(stage)] == [START // MINUTE - 1] * 3
