@@ -4,7 +4,7 @@ INSTRUCTIONS make the skeleton; TOPICS are there for the labels only.
 
 A synonym is in the class of its sibling, so "write a function that computes" and "create a method which calculates"
 read the same. Classes of ordinary function words are left out: they say nothing about the request.
-The look-up is a table of TABLE_SIZE entries addressed by the top bits of the word's code, built without collisions.
+The look-up is a table of 2^TABLE_BITS entries addressed by the top bits of the word's code, built without collisions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ INSTRUCTIONS: Final[dict[str, str]] = {
     "answer": "answer answers response responses reply completion completions outputs submission solution solutions",
     "code": "function program script method code snippet algorithm class query functions programs coding programming "
     "implementation array unit regex loop",
-    "language": "python java javascript typescript rust golang ruby php kotlin swift sql html css bash shell react node "
+    "language": "python java javascript typescript rust golang ruby php kotlin swift sql html css bash shell "
+    "react node "
     "django flask c json",
     "judge": "grade score rate judge assess rank rating scores grading ranking rubric criteria criterion evaluation "
     "evaluates evaluate preferred better leaderboard best quality correctness",
@@ -42,7 +43,8 @@ INSTRUCTIONS: Final[dict[str, str]] = {
     "example": "example examples sample samples instance instances",
     "diverse": "diverse different unique varied various diversity distinct duplicates novel",
     "task": "task tasks instruction instructions prompt prompts question questions problem problems exercise queries",
-    "must": "must should never always ensure only avoid not don't exactly required requirements guidelines rules strictly",
+    "must": "must should never always ensure only avoid not don't exactly required requirements guidelines "
+    "rules strictly",
     "role": "act role expert imagine pretend you're persona serve",
     "tool": "tool tools api apis call calls action actions execute command commands invoke",
     "format": "table csv xml yaml markdown bullet bullets format formatted template schema field fields",

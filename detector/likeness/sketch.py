@@ -1,4 +1,4 @@
-"""A batch of prompts to `Sketches`."""
+"""A batch of prompts to `Sketches`: chunks of the batch, one after the other, through words and columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ CHUNK_BYTES: Final = 1 << 17  # so that the columns of a chunk stay in the proce
 
 
 def sketch(texts: Sequence[str | None], key: int) -> Sketches:
-    """Return one row per text."""
+    """Return one row per text; None, "" and what has nothing visible are unknown rows.
+
+    Any string will do, of any length and with any characters. The work is linear in what is read of a prompt
+    (`words.FIRST_CHARS`, `words.LAST_CHARS`), but for one fast hash over the rest. Only the low 64 bits of `key` count.
+    """
     key &= 0xFFFF_FFFF_FFFF_FFFF
     n = len(texts)
     out = empty(n)
@@ -29,13 +33,16 @@ def sketch(texts: Sequence[str | None], key: int) -> Sketches:
     digests: list[int] = []
     pending = 0
     for row, text in enumerate(texts):
-        if not text or text.isspace():
+        if not text:
             continue
         with_case, lower = fold(text)
+        value = digest(text, lower, key)
+        if not value:
+            continue
         rows.append(row)
         cased.append(with_case)
         low.append(lower)
-        digests.append(digest(text, lower, key))
+        digests.append(value)
         pending += len(lower)
         if pending >= CHUNK_BYTES:
             _fill(out, rows, cased, low, digests, key)

@@ -139,8 +139,14 @@ def fold(text: str) -> tuple[bytes, bytes]:
 
 
 def digest(text: str, low: bytes, key: int) -> int:
-    """Return the keyed hash of the whole prompt without case and white space; `low` is its folded part."""
-    value = xxhash.xxh3_64_intdigest(low.translate(None, _BLANKS), key)
+    """Return the keyed hash of the whole prompt without case and white space; 0 if nothing is left of it.
+
+    `low` is its folded part; what is not folded counts as it stands.
+    """
+    visible = low.translate(None, _BLANKS)
+    if not visible:
+        return 0
+    value = xxhash.xxh3_64_intdigest(visible, key)
     if len(text) > FIRST_CHARS + LAST_CHARS:
         unread = text[FIRST_CHARS:-LAST_CHARS].encode("utf-8", "surrogatepass")
         value = xxhash.xxh3_64_intdigest(unread, value)

@@ -1,6 +1,6 @@
 """Measure likeness: speed, which columns tie which prompts together, and what survives a paraphrase.
 
-    python tests/bench/likeness.py [--prompts DIR]
+    python -m tests.bench.likeness [--prompts DIR]
 
 DIR holds extracts of public prompts, one `.jsonl.gz` of `{"text": ...}` per source; without it that table is left
 out. "Tied" is the share of prompts that have a column's value in common with at least GROUP - 1 others.
@@ -20,7 +20,7 @@ import numpy as np
 
 from detector.event import LABELS
 from detector.likeness import decode, encode, sketch
-from label_sentences import SLOTS
+from tests.bench.train_labels import SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,8 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "expert": ("specialist", "authority"), "solve": ("work out", "resolve"), "following": ("given", "next"),
     "problem": ("exercise", "question"), "carefully": ("with care", "thoroughly"), "show": ("present", "write out"),
     "every": ("each", "any"), "important": ("relevant", "key"), "step": ("stage", "part"), "final": ("last", "ultimate"),
-    "put": ("place", "write"), "end": ("bottom", "close"), "impartial": ("fair", "neutral"), "judge": ("referee", "grader"),
+    "put": ("place", "write"), "end": ("bottom", "close"), "impartial": ("fair", "neutral"),
+    "judge": ("referee", "grader"),
     "evaluate": ("assess", "rate"), "quality": ("merit", "standard"), "response": ("reply", "output"),
     "below": ("that follows", "underneath"), "consider": ("think about", "weigh"), "correct": ("right", "accurate"),
     "complete": ("full", "entire"), "ignore": ("disregard", "do not count"), "length": ("size", "extent"),

@@ -1,9 +1,9 @@
 """Train the label classifier of `detector.likeness.labels` and say how well it does on what it has not seen.
 
-    python tests/bench/train_labels.py --prompts DIR [--write]
+    python -m tests.bench.train_labels --prompts DIR [--write]
 
 Two kinds of material:
-- sentences written for this script (`SENTENCES`), expanded from alternatives; every third sentence pattern
+- sentences written for this script (`label_sentences.txt`), expanded from alternatives; every third sentence pattern
   of a label, and of the harmless neighbours, is held out whole;
 - public extracts in DIR, one `.jsonl.gz` of `{"text": ...}` per source (alpaca and codealpaca generation prompts,
   codealpaca instructions, GSM8K questions, ToolAlpaca, AlpacaEval judge prompts, awesome-chatgpt-prompts,
@@ -32,7 +32,6 @@ from detector.event import LABELS
 from detector.likeness import labels as classifier
 from detector.likeness.lexicon import classify
 from detector.likeness.words import fold, mask
-from label_sentences import SENTENCES, SLOTS
 
 F64 = npt.NDArray[np.float64]
 PER_SOURCE: Final = 300
@@ -73,6 +72,23 @@ def truth(names: str) -> tuple[int, ...]:
     """Return what holds: "name" 1, "?name" UNKNOWN, 0 for a label that is not named."""
     given = names.split()
     return tuple(1 if name in given else UNKNOWN if f"?{name}" in given else 0 for name in LABELS)
+
+
+def sections() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return the sentence patterns by what holds, and the fillers by their name."""
+    patterns: dict[str, list[str]] = {}
+    fillers: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in Path(__file__).with_name("label_sentences.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("[") and line.endswith("]"):
+            name = line[1:-1]
+            lines = fillers.setdefault(name[1:-1], []) if name.startswith("<") else patterns.setdefault(name, [])
+        elif line and not line.startswith("#"):
+            lines.append(line.replace("\\n", "\n"))
+    return patterns, fillers
+
+
+SENTENCES, SLOTS = sections()
 
 
 def expand(pattern: str, rng: np.random.Generator) -> str:
@@ -125,7 +141,7 @@ def train(samples: list[Sample]) -> tuple[F64, F64]:
     force = np.where(np.arange(classifier.FEATURES) < classifier.WORD_FEATURES, 1.0, CLASS_FORCE)
     weights = np.zeros((classifier.FEATURES, len(LABELS)))
     bias = np.zeros(len(LABELS))
-    names, source = np.unique([s.source for s in samples], return_inverse=True)
+    _, source = np.unique([s.source for s in samples], return_inverse=True)
     share = 1 / np.bincount(source)[source]
     for label in range(len(LABELS)):
         y = np.array([s.truth[label] for s in samples])
