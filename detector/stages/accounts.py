@@ -189,6 +189,14 @@ class AccountStage:
         self._evict()
         return rows, outbox
 
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._partitions[partition].outbox)
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the partition's clock; -1 before its first event."""
+        return self._partitions[partition].clock.clock_ms
+
     def _evict(self) -> None:
         excess = len(self._ids) - len(self._free) - self._settings.hot_accounts
         if excess > 0:

@@ -514,6 +514,15 @@ class CampaignStage:
         outbox, self._outbox[partition] = self._outbox[partition], []
         return self._journals[partition].rows(self._state[partition]), outbox
 
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._outbox[partition])
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the end of the last step that any source has closed; -1 before."""
+        last = max(self._state[partition].closed.values(), default=-1)
+        return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
+
     def sizes(self) -> dict[str, int]:
         """Return what is held: accounts, links, edges, campaigns."""
         held = list(self._state.values())
