@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from detector.config import Config
+from detector.config import load
 from detector.decoders import decode, repartitioned
 from detector.errors import ConfigError, Unavailable
 from detector.runtime import inspect
@@ -19,7 +19,7 @@ from detector.stages.links import LinkStage
 from detector.stores import Commit, Store
 from detector.stores.memory import MemoryStore
 
-CONFIG = Config()
+CONFIG = load(None, {"DETECTOR_TOPICS_PARTITIONS": "2", "DETECTOR_TOPICS_LINK_PARTITIONS": "1"})
 
 
 async def stored(store: Store, stage: Any, partition: int) -> list[Any]:
@@ -38,19 +38,19 @@ async def world() -> tuple[Store, list[dict[str, Any]]]:
         LinkStage(settings.links),
         CampaignStage(settings.campaigns),
     )
-    for stage, partitions in ((accounts, 24), (links, 8), (campaigns, 1)):
+    for stage, partitions in ((accounts, 2), (links, 1), (campaigns, 1)):
         for partition in range(partitions):
             stage.assign(partition, {})
     simulation = simulate("demo", 3, 0.1)
     accounts.learn(simulation.accounts)
     store = MemoryStore()
     for chunk in simulation.chunks():
-        accounts.absorb(repartitioned(decode(chunk, 0, hash_key=0).batch, 24))
+        accounts.absorb(repartitioned(decode(chunk, 0, hash_key=0).batch, 2))
     accounts.finish()
-    for partition in range(24):
+    for partition in range(2):
         for message in await stored(store, accounts, partition):
             links.absorb(message.partition, [message.value])
-    for partition in range(8):
+    for partition in range(1):
         for message in await stored(store, links, partition):
             campaigns.absorb(0, [message.value])
     findings = [
