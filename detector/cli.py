@@ -38,16 +38,13 @@ def main() -> NoReturn:
     from detector.errors import ConfigError, DetectorError, InputError, Unavailable
 
     try:
-        code = command(standalone_mode=False) or 0
+        code = command(prog_name="detector", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = 130
-    except BrokenPipeError:  # who reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except DetectorError as error:
         click.echo(f"detector: {error}", err=True)
         codes = ((ConfigError, WRONG_USAGE), (Unavailable, SERVICE_AWAY), (InputError, NOTHING_USABLE))
@@ -56,7 +53,14 @@ def main() -> NoReturn:
 
 
 class _Group(click.Group):
-    """A group that names the nearest command to one that is none."""
+    """A group that names the nearest command to one that is none, and ends in peace when nobody reads on."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would make it exit code 1, but who reads the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

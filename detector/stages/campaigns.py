@@ -402,6 +402,22 @@ class CampaignPartition:
         campaign.raised = True
         return [finding]
 
+    def described(self, identity: str) -> Finding | None:
+        """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""
+        now_ms = (self.done + 1) * self.settings.cadence_ms
+        for campaign in self.campaigns.values():
+            if campaign.campaign_id == identity:
+                asked = replace(campaign, announced=set(), updated_ms=0)
+                return next(iter(self._say(asked, now_ms)), None)
+        return None
+
+    def campaign_of(self, account_id: str) -> str | None:
+        """Return the id of the campaign that holds the account."""
+        key = np.array([hash64(account_id, self.settings.hash_key)], np.uint64)
+        row = int(self.accounts.lookup(key)[0])
+        number = int(self.accounts["campaign"][row]) if row >= 0 else 0
+        return self.campaigns[number].campaign_id if number in self.campaigns else None
+
     # -- bounds -----------------------------------------------------------------------------
 
     def _forget(self, step_ms: int) -> None:
