@@ -11,18 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from detector.config import load
 from detector.pipeline import PipelineSettings
-from detector.stages.accounts import AccountSettings
-from detector.stages.campaigns import CampaignSettings
-from detector.stages.links import LinkSettings
 
 PARTITIONS: Final = 4
 LINK_PARTITIONS: Final = 1
 
 
 def pipeline_settings(config: Path | None) -> PipelineSettings:
-    """Return the settings of a configuration file, or the defaults."""
-    usual = PipelineSettings(AccountSettings(), LinkSettings(), CampaignSettings())
+    """Return the settings of a configuration file, or the defaults, on these partitions."""
+    usual = load(config).pipeline()
     return PipelineSettings(
         accounts=replace(usual.accounts, link_partitions=LINK_PARTITIONS),
         links=replace(usual.links, sources=PARTITIONS),
