@@ -52,7 +52,8 @@ SCAFFOLDS: Final[dict[str, tuple[str, ...]]] = {
 SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "expert": ("specialist", "authority"), "solve": ("work out", "resolve"), "following": ("given", "next"),
     "problem": ("exercise", "question"), "carefully": ("with care", "thoroughly"), "show": ("present", "write out"),
-    "every": ("each", "any"), "important": ("relevant", "key"), "step": ("stage", "part"), "final": ("last", "ultimate"),
+    "every": ("each", "any"), "important": ("relevant", "key"), "step": ("stage", "part"),
+    "final": ("last", "ultimate"),
     "put": ("place", "write"), "end": ("bottom", "close"), "impartial": ("fair", "neutral"),
     "judge": ("referee", "grader"),
     "evaluate": ("assess", "rate"), "quality": ("merit", "standard"), "response": ("reply", "output"),
@@ -66,8 +67,10 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "function": ("method", "routine"), "task": ("job", "assignment"), "include": ("add", "put"),
     "helpful": ("useful", "clear"), "comments": ("remarks", "notes"), "handle": ("deal with", "treat"),
     "unusual": ("odd", "strange"), "finished": ("final", "ready"), "internal": ("inner", "hidden"),
-    "reasoning": ("thinking", "thought process"), "behind": ("that led to", "underlying"), "keep": ("retain", "leave in"),
-    "doubts": ("hesitations", "uncertainties"), "autonomous": ("independent", "self-directed"), "tools": ("functions", "instruments"),
+    "reasoning": ("thinking", "thought process"),
+    "behind": ("that led to", "underlying"), "keep": ("retain", "leave in"),
+    "doubts": ("hesitations", "uncertainties"), "autonomous": ("independent", "self-directed"),
+    "tools": ("functions", "instruments"),
     "decide": ("choose", "determine"), "goal": ("objective", "aim"), "without": ("with no", "minus"),
 }  # fmt: skip
 
