@@ -10,7 +10,7 @@ Precision and recall on sentence patterns and rows that were not trained on (`te
 weights shipped are then trained on all of it). The lexicon's topics were extended once after a look at the misses:
 
     reasoning_extraction  0.96  0.97 of 144     false on 6 of 1,520: "think carefully before you answer"
-    grading               1.00  0.95 of 195
+    grading               1.00  0.96 of 195
     agentic               0.99  1.00 of 191
     coding                0.99  0.88 of 244
     generation            1.00  0.76 of 292     misses: data for a persona, pairs "with keys instruction, input"

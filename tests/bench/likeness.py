@@ -13,6 +13,7 @@ import gzip
 import json
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -167,7 +168,7 @@ def speed() -> None:
             texts = [prompt(chars) for _ in range(n)]
             if kind == "accented":
                 texts = [t.replace("e", "é") for t in texts]
-            best = min(timed(lambda texts=texts: sketch(texts, KEY)) for _ in range(5))
+            best = min(timed(partial(sketch, texts, KEY)) for _ in range(5))
             print(f"  sketch {chars:5d} chars {kind:9s} {n / best:10,.0f}")
     sketches = sketch([prompt(100) for _ in range(20_000)], KEY)
     strings = encode(sketches)
