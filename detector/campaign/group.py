@@ -214,8 +214,12 @@ def _concentration(group: GroupColumns) -> Reading:
 
 
 def _duration(group: GroupColumns) -> Reading:
-    begin, end = int(group.first_ms.min()), int(group.last_ms.max())
-    hours = (end - begin) / HOUR_MS
+    """Read from the tenth percentile of the accounts' first use to the ninetieth of their last: stragglers do not count."""
+    first = np.full(len(group.age), np.iinfo(np.int64).max)
+    last = np.zeros(len(group.age), np.int64)
+    np.minimum.at(first, group.account, group.first_ms)
+    np.maximum.at(last, group.account, group.last_ms)
+    hours = max(0.0, float(np.percentile(last, 90) - np.percentile(first, 10)) / HOUR_MS)
     return Reading(
         "duration", ramp(hours, 1.0, 4.0), hours, 1.0, f"it has gone on for {hours:.1f} h; a class lasts one or two"
     )

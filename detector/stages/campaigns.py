@@ -366,7 +366,7 @@ class CampaignPartition:
             org=self.accounts["org"][rows],
             prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
-            single_turn=self.accounts["single_turn_24h"][rows].astype(np.float64),
+            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / self.accounts["requests_24h"][rows]),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
             young_share=self.share,
             newborn=bool(recent.all()),
