@@ -165,9 +165,12 @@ class CampaignPartition:
         for account, model, count in record.models:
             number = int(self.accounts["campaign"][rows[account]])
             if number:
-                models = self.models.setdefault(number, {})
-                models[model] = models.get(model, 0) + count
+                self._count_model(number, model, count)
         return keys
+
+    def _count_model(self, number: int, model: str, count: int) -> None:
+        models = self.models.setdefault(number, {})
+        models[model] = models.get(model, 0) + count
 
     def _merge(self, record: Candidates, keys: U64) -> I64:
         """Take over links and edges (their values are cumulative); return the edge rows."""
@@ -324,6 +327,7 @@ class CampaignPartition:
         """Let go of what was only watched and does not hold up."""
         self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
         self.links["owner"][self.links["owner"] == campaign.number] = 0
+        self.models.pop(campaign.number, None)
         del self.campaigns[campaign.number]
 
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
@@ -335,6 +339,8 @@ class CampaignPartition:
 
     def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
         merge(into, other)
+        for model, count in self.models.pop(other.number, {}).items():
+            self._count_model(into.number, model, count)
         self.accounts["campaign"][self.accounts["campaign"] == other.number] = into.number
         self.links["owner"][self.links["owner"] == other.number] = into.number
         del self.campaigns[other.number]
@@ -442,9 +448,9 @@ class CampaignPartition:
         campaigns = [replace(c, members=set(), announced=set()) for _, c in sorted(self.campaigns.items())]
         sets = [(sorted(c.members), sorted(c.announced)) for _, c in sorted(self.campaigns.items())]
         rest = _Rest(
-            list(self.closed.items()),
+            sorted(self.closed.items()),
             self.done,
-            list(self.waiting.items()),
+            sorted((step, sorted(values)) for step, values in self.waiting.items()),
             self.share,
             self.start_ms,
             self.ids,
