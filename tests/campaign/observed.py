@@ -96,7 +96,7 @@ def judged_of(accounts: Sequence[str], rows: Sequence[tuple[str, int, float, Seq
         account=np.array([accounts.index(row[0]) for row in rows], np.int32),
         tick_ms=np.array([row[1] for row in rows], np.int64),
         score=np.array([row[2] for row in rows], np.float32),
-        strengths=np.zeros((len(rows), 1), np.float32),
+        strengths=np.zeros((len(rows), 1 if rows else 0), np.float32),
         because=tuple(tuple(tuple(reason) for reason in row[3]) for row in rows),
     )
 
