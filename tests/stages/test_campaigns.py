@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from detector.campaign import candidate, observation
 from detector.campaign.observation import LinkKind
 from detector.errors import DecodeError
+from detector.event import hash64
 from detector.finding import Finding, encode
 from detector.stages import journal
 from detector.stages.campaigns import CampaignPartition, CampaignSettings, CampaignStage
@@ -66,9 +67,11 @@ def lesson(accounts: Sequence[str]) -> Asks:
     return asks
 
 
-def recorded(*parts: Asks, hours: float = 6, judged: Callable[[int], Sequence[Any]] = lambda _: ()) -> list[bytes]:
-    """The observations of one source, five minutes apart."""
-    crowd = Crowd(0, aged)
+def recorded(
+    *parts: Asks, hours: float = 6, judged: Callable[[int], Sequence[Any]] = lambda _: (), room: Sequence[str] = ()
+) -> list[bytes]:
+    """The observations of one source, five minutes apart; who is in the `room` shares a network."""
+    crowd = Crowd(0, aged, prefix=lambda account: 7 if account in room else hash64(account, 1))
     records = []
     for minute in range(0, int(60 * hours), 5):
         rows = [row for part in (everyday, *parts) for row in part(minute)]
@@ -110,9 +113,9 @@ def findings_of(state: CampaignPartition, records: Sequence[bytes]) -> list[Find
     return [finding for record in records for finding in state.absorb(record)]
 
 
-def told(*parts: Asks, hours: float = 6, **more: Any) -> list[Finding]:
-    (records,) = candidates_of(recorded(*parts, hours=hours))
-    return findings_of(partition_of(**more), records)
+def told(*parts: Asks, **more: Any) -> list[Finding]:
+    (records,) = candidates_of(recorded(*parts, **more))
+    return findings_of(partition_of(), records)
 
 
 def flagged(findings: Sequence[Finding]) -> set[str]:
@@ -200,6 +203,12 @@ def test_the_same_template_among_people_of_all_ages_is_no_campaign() -> None:
 
 def test_a_class_is_flagged_never() -> None:
     findings = told(lesson(HARVEST), hours=3)
+    assert flagged(findings) == set()
+
+
+def test_a_hackathon_in_one_room_is_watched_for_all_its_different_questions() -> None:
+    findings = told(harvest(), room=HARVEST)
+    assert findings
     assert flagged(findings) == set()
 
 
