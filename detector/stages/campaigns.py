@@ -111,6 +111,7 @@ class CampaignPartition:
         self.models: dict[int, dict[str, int]] = {}
         self.grouped_edges = 0
         self.grouped_step = -1
+        self.swept_day = -1
         self.alerts = AccountAlerts(settings.alerts)
 
     def absorb(self, value: bytes) -> list[Finding]:
@@ -148,7 +149,8 @@ class CampaignPartition:
         for record, key in zip(records, keys, strict=True):
             inhibited = self.accounts["campaign"][self.accounts.lookup(key)] > 0
             findings += self.alerts.update(record.judged, record.facts, inhibited, step_ms, self.settings.shadow)
-        if step % 1440 == 0:
+        if step_ms // DAY_MS > self.swept_day:
+            self.swept_day = step_ms // DAY_MS
             self._forget(step_ms)
         return findings
 
@@ -461,6 +463,7 @@ class CampaignPartition:
             sorted(self.models.items()),
             self.grouped_edges,
             self.grouped_step,
+            self.swept_day,
         )
         return {
             "rest": msgspec.msgpack.encode(rest),
@@ -481,6 +484,7 @@ class CampaignPartition:
         }
         self.models = dict(rest.models)
         self.grouped_edges, self.grouped_step = rest.grouped_edges, rest.grouped_step
+        self.swept_day = rest.swept_day
         self.alerts.load(parts["alerts"])
         for name in ("accounts", "links", "edges"):
             getattr(self, name).load(parts[name])
@@ -498,6 +502,7 @@ class _Rest(msgspec.Struct, array_like=True):
     models: list[tuple[int, dict[str, int]]]
     grouped_edges: int
     grouped_step: int
+    swept_day: int
 
 
 class CampaignStage:
