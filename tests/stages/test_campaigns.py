@@ -407,6 +407,19 @@ def test_after_a_quiet_week_only_the_members_of_campaigns_are_held() -> None:
     assert state.alerts.dump() == partition_of().alerts.dump()
 
 
+def test_forgetting_does_not_wait_for_something_to_happen_at_midnight() -> None:
+    state = partition_of()
+    crowd, links = Crowd(0, aged), LinkPartition(LinkSettings(sources=1, filter_slots=1 << 12))
+    for day in range(12):
+        names = [f"h{day}.{i}" for i in range(10)]
+        rows = [*everyday(0), *((who, LinkKind.PAYMENT, f"card {day}") for who in names)]
+        for c in links.absorb(crowd.step(FIRST_STEP + 1_440 * day + 600, rows)):
+            state.absorb(candidate.encode(replace(c, source=0)))
+    assert len(state.links) <= 9
+    assert len(state.edges) <= 90
+    assert len(state.ids) == len(state.accounts) <= 90
+
+
 def test_after_a_quiet_week_the_campaign_knows_the_template_again() -> None:
     """Succession: links that a campaign owns outlive their edges."""
     state = partition_of()
