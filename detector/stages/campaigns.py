@@ -147,8 +147,9 @@ class CampaignPartition:
             for finding in self._say(self.campaigns[number], step_ms)
         ]
         for record, key in zip(records, keys, strict=True):
-            inhibited = self.accounts["campaign"][self.accounts.lookup(key)] > 0
-            findings += self.alerts.update(record.judged, record.facts, inhibited, step_ms, self.settings.shadow)
+            held = self.accounts["campaign"][self.accounts.lookup(key)]
+            loud = np.isin(held, [number for number, c in self.campaigns.items() if c.severity != "watch"])
+            findings += self.alerts.update(record.judged, record.facts, held > 0, loud, shadow=self.settings.shadow)
         if step_ms // DAY_MS > self.swept_day:
             self.swept_day = step_ms // DAY_MS
             self._forget(step_ms)
