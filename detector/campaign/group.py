@@ -148,7 +148,7 @@ def read(group: GroupColumns) -> list[Reading]:
 def _size(group: GroupColumns) -> Reading:
     n = units(group)
     return Reading(
-        "size", ramp(np.log10(max(n, 1)), 0.7, 2.3), n, 5, f"{n} unrelated accounts share the links of this group"
+        "size", ramp(np.log10(max(n, 1)), 0.7, 2.3), float(n), 5.0, f"{n} unrelated accounts share the links of this group"
     )
 
 

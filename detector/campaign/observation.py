@@ -212,17 +212,21 @@ def decode(data: bytes) -> Observations:
     try:
         version, source, step, ids, fact_rows, pair_rows, told, models = _decoder.decode(data)
         if version != _VERSION:
-            raise DecodeError("observations_version", f"version {version}, this worker reads {_VERSION}")
+            raise DecodeError("internal_version", f"observations of version {version}, this worker reads {_VERSION}")
         facts, pairs = np.frombuffer(fact_rows, FACTS), np.frombuffer(pair_rows, PAIRS)
         if len(facts) != len(ids):
-            raise DecodeError("observations_malformed", f"{len(ids)} accounts with facts of {len(facts)}")
+            raise DecodeError("internal_malformed", f"{len(ids)} accounts with facts of {len(facts)}")
+        judged = wire.decode(Judged, told) if told else _NOBODY
+        for accounts in (pairs["account"], judged.account):
+            if not ((accounts >= 0) & (accounts < len(ids))).all():
+                raise DecodeError("internal_malformed", f"a row of an account beyond {len(ids)}")
     except (msgspec.MsgspecError, ValueError) as error:
-        raise DecodeError("observations_malformed", str(error)) from None
+        raise DecodeError("internal_malformed", f"Observations: {error}") from None
     return Observations(
         source,
         step,
         AccountFacts(ids, **{name: facts[name] for name in _FACT_NAMES}),
         Pairs(**{name: pairs[name] for name in PAIRS.names or ()}),
-        wire.decode(Judged, told) if told else _NOBODY,
+        judged,
         models,
     )

@@ -40,7 +40,7 @@ one author, and its form was chosen on this table. And 200 versions of one scaff
 accounts on 1,000 scaffolds would.
 """
 
-from detector.likeness.sketch import sketch
+from detector.likeness.sketch import empty, sketch
 from detector.likeness.wire import decode, encode
 
-__all__ = ["decode", "encode", "sketch"]
+__all__ = ["decode", "empty", "encode", "sketch"]
