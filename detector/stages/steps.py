@@ -132,7 +132,7 @@ def messages(
     find = _Finder(facts)
     at = find(pairs["row"], pairs["step"])
     kind = pairs["kind"].astype(np.uint64)
-    to: U64 = np.where(kind == MODEL, home[at], fact_message[at] + pairs["value"] % wide)
+    to = np.where(kind == MODEL, home[at], fact_message[at] + pairs["value"] % wide).astype(np.uint64)
     key, pairs = gathered(((to << np.uint64(26) | at.astype(np.uint64)) << np.uint64(5)) | kind, pairs)
     starts = _starts(key, pairs["value"])
     at_home = (home << np.uint64(26)) | np.arange(len(facts), dtype=np.uint64)
