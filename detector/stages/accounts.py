@@ -117,6 +117,7 @@ class AccountStage:
         self._partition = np.full(_FIRST_CAPACITY, -1, np.int32)
         self._account = np.zeros(_FIRST_CAPACITY, np.uint64)
         self._dirty = np.zeros(_FIRST_CAPACITY, bool)
+        self._is_open = np.zeros(_FIRST_CAPACITY, bool)
         self._ids: list[str] = []
         self._free: list[int] = []
         self._open: I64 = np.zeros(0, np.int64)
@@ -168,7 +169,9 @@ class AccountStage:
         self._table[at] = decoded
         for row, tail in zip(at.tolist(), tails, strict=True):
             self._records.load(row, tail)
-        self._open = np.concatenate([self._open, at[decoded["open_step"] >= 0]])
+        opened = at[decoded["open_step"] >= 0]
+        self._open = np.concatenate([self._open, opened])
+        self._is_open[opened] = True
 
     def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
         """Return the rows changed since the last drain (None: deleted) and what to publish, and forget both.
@@ -218,7 +221,7 @@ class AccountStage:
                 del state.rows[self._ids[row]]
             self._records.forget(row)
         self._partition[rows] = -1
-        self._dirty[rows] = False
+        self._dirty[rows] = self._is_open[rows] = False
         self._open = self._open[self._partition[self._open] >= 0]
         self._free.extend(rows)
 
@@ -236,6 +239,7 @@ class AccountStage:
             self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
             self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
             self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])
+            self._is_open = np.concatenate([self._is_open, np.zeros(more, bool)])
         for row, account_id in zip(rows.tolist(), ids, strict=True):
             state.rows[account_id] = row
             self._ids[row] = account_id
@@ -275,7 +279,8 @@ class AccountStage:
             rows[events] = self._rows_of(partition, batch, events)
             clock[events], ahead[events] = state.clock.arrive(batch.time_ms[events], self._account[rows[events]])
             seen[events] = state.recent.arrive(batch.event_id[events], clock[events])
-            ticks[partition] = np.unique(clock[events] // self._settings.cadence_ms).tolist()
+            step = clock[events] // self._settings.cadence_ms
+            ticks[partition] = step[np.append(True, step[1:] != step[:-1])].tolist()
         self.counts["events"] += len(batch)
         self.counts["ahead"] += int(ahead.sum())
         self.counts["duplicate"] += int(seen.sum())
@@ -337,8 +342,9 @@ class AccountStage:
             opened = self._table["open_step"][among]
             self._close(among[(opened >= 0) & (opened < cells.step[chosen])])
             activity.add(self._table, cells, chosen)
-        self._open = np.unique(np.concatenate([self._open, cells.row[heads]]))
-        self._dirty[cells.row[heads]] = True
+        active = cells.row[heads]
+        self._open = np.concatenate([self._open, active[~self._is_open[active]]])
+        self._is_open[active] = self._dirty[active] = True
         return self._pairs(batch, rows, step, at_ms)
 
     def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64) -> npt.NDArray[Any]:
@@ -473,18 +479,22 @@ class AccountStage:
             current[partition] = state.step
         due = self._table["open_step"][self._open] < current[self._partition[self._open]]
         self._close(self._open[due])
+        self._is_open[self._open[due]] = False
         self._open = self._open[~due]
 
         closed = []
         for partition, mine in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
             state = self._partitions[partition]
-            over = mine["step"] < state.step
             if ticks[partition][0] < state.step:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
-                closed += [*state.pending.take(), mine[over]]
-            if not over.all():
-                state.pending.add(mine[~over])
+                over = mine["step"] < state.step
+                closed += [*state.pending.take(), activity.rows_of(mine, np.flatnonzero(over))]
+                mine_open = activity.rows_of(mine, np.flatnonzero(~over))
+            else:
+                mine_open = mine
+            if len(mine_open):
+                state.pending.add(mine_open)
         if closed:
             self._announce(ticks, joined(closed, PAIR))
 

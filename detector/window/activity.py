@@ -320,7 +320,7 @@ def cells_of(
 
 
 def _cell_order(rows: I64, step: I64, minute: I64) -> I64:
-    """Return an order by row, step and minute; in one sort of one number where they fit, which they nearly always do."""
+    """Return an order by row, step and minute: one sort of one number where they fit, as they nearly always do."""
     step, minute = step - step.min(), minute - minute.min()
     step_bits, minute_bits = int(step.max()).bit_length(), int(minute.max()).bit_length()
     if int(rows.max()).bit_length() + step_bits + minute_bits <= 62:
