@@ -20,7 +20,7 @@ from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
-from detector.campaign.evolve import Campaign, belongs_to, campaign_id, merge
+from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, components, read
 from detector.campaign.link import mix
 from detector.campaign.membership import belongs
@@ -37,7 +37,6 @@ DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
-_RANK: Final = {"watch": 0, "warning": 1, "critical": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +329,8 @@ class CampaignPartition:
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
         """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
         if campaign.severity == "watch" and loud != "watch":
-            campaign.announced, campaign.seq, campaign.raised = set(), 0, False
-        if _RANK[loud] > _RANK[campaign.severity]:
+            campaign.begin_alert()
+        if RANK[loud] > RANK[campaign.severity]:
             campaign.severity = loud
 
     def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
@@ -402,6 +401,22 @@ class CampaignPartition:
         campaign.updated_ms = step_ms
         campaign.raised = True
         return [finding]
+
+    def described(self, identity: str) -> Finding | None:
+        """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""
+        now_ms = (self.done + 1) * self.settings.cadence_ms
+        for campaign in self.campaigns.values():
+            if campaign.campaign_id == identity:
+                asked = replace(campaign, announced=set(), updated_ms=0)
+                return next(iter(self._say(asked, now_ms)), None)
+        return None
+
+    def campaign_of(self, account_id: str) -> str | None:
+        """Return the id of the campaign that holds the account."""
+        key = np.array([hash64(account_id, self.settings.hash_key)], np.uint64)
+        row = int(self.accounts.lookup(key)[0])
+        number = int(self.accounts["campaign"][row]) if row >= 0 else 0
+        return self.campaigns[number].campaign_id if number in self.campaigns else None
 
     # -- bounds -----------------------------------------------------------------------------
 
