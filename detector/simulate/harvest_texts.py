@@ -7,7 +7,7 @@ agentic scaffolds. The words are invented, and drawn from the vocabularies that 
 naked questions are worded as benign coding and knowledge questions are.
 """
 
-# ruff: noqa: E501 - word lists and sentences: breaking them up serves no reader
+
 from __future__ import annotations
 
 from typing import Final

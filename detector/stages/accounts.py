@@ -214,6 +214,10 @@ class AccountStage:
         """Return the partition's clock; -1 before its first event."""
         return self._partitions[partition].clock.clock_ms
 
+    def sizes(self) -> dict[str, int]:
+        """Return what the partitions hold in memory: accounts."""
+        return {"accounts": len(self._ids) - len(self._free)}
+
     def _evict(self) -> None:
         excess = len(self._ids) - len(self._free) - self._settings.hot_accounts
         if excess > 0:
