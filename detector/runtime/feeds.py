@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from detector.account import AccountRecord
 from detector.decoders import decode
 from detector.event import EventBatch
+from detector.metrics import EVENTS, RECORDS, TOMBSTONES, Recorder
 from detector.runtime.holding import DeadLetter, Taken
 from detector.stages import Stage
 
@@ -36,10 +37,11 @@ class RecordKeyed(Stage, Protocol):
 class RequestFeed:
     """Request events for the account stage."""
 
-    def __init__(self, stage: AccountKeyed, topic: str, hash_key: int) -> None:
+    def __init__(self, stage: AccountKeyed, topic: str, hash_key: int, recorder: Recorder) -> None:
         self.stage = stage
         self.topic = topic
         self._hash_key = hash_key
+        self._recorder = recorder
 
     def take(self, partition: int, records: Sequence[Any]) -> Taken:
         """Decode the records; what is no event becomes a dead letter."""
@@ -56,6 +58,9 @@ class RequestFeed:
             )
             for reject in decoded.rejects
         ]
+        self._recorder.add(RECORDS, len(records))
+        self._recorder.add(EVENTS, len(decoded.batch))
+        self._recorder.add(TOMBSTONES, decoded.tombstones)
         return Taken(decoded.batch, len(decoded.batch), dead)
 
     def wanted(self, payload: EventBatch) -> list[str]:

@@ -17,20 +17,22 @@ This file knows neither Faust nor Kafka's consumer: see live.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import structlog
 
 from detector.errors import Fenced, InputError, Unavailable
+from detector.metrics import BATCH_SECONDS, COMMIT_SECONDS, DEAD_LETTERS, FENCED, Meter, Recorder
 from detector.stages import Stage
 from detector.stores import Commit, Message, Store
 
 _RETRY_SECONDS: Final = 0.25
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,13 @@ class Taken:
 class Feed(Protocol):
     """A stage, the topic that it reads, and how records of that topic become its input."""
 
-    stage: Stage
-    topic: str  # its name on the broker
+    @property
+    def stage(self) -> Stage:
+        """The stage."""
+
+    @property
+    def topic(self) -> str:
+        """The name of the topic on the broker."""
 
     def take(self, partition: int, records: Sequence[Any]) -> Taken:
         """Decode records of one partition; never raises for what is in a record that strangers write."""
@@ -85,23 +92,6 @@ class Feed(Protocol):
 
     def advance(self, partition: int, clock_ms: int) -> None:
         """Declare that nothing older than `clock_ms` will come to this idle partition."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """Counts of one stage in this worker since its start; the metrics read them."""
-
-    records: int = 0
-    events: int = 0
-    dead_letters: dict[str, int] = field(default_factory=dict)
-    commits: int = 0
-    rows: int = 0
-    published: int = 0
-    claims: int = 0
-    resumed: int = 0  # claims that went on from memory
-    fenced: int = 0
-    away: set[str] = field(default_factory=set)  # the services that are being waited for
-    away_retries: int = 0
 
 
 @dataclass(slots=True)
@@ -130,14 +120,15 @@ class Quality:
 
 
 class Lane:
-    """What the holdings of one stage share: its feed, its lock, its counts."""
+    """What the holdings of one stage share: its feed, its lock, who is away."""
 
-    def __init__(self, feed: Feed, store: Store, publisher: Publisher, quality: Quality | None = None) -> None:
+    def __init__(self, feed: Feed, store: Store, publisher: Publisher, recorder: Recorder, quality: Quality) -> None:
         self.feed = feed
         self.store = store
         self.publisher = publisher
-        self.progress = Progress()
-        self.quality = quality or Quality()
+        self.recorder = recorder
+        self.quality = quality
+        self.away: set[str] = set()  # the services that are being waited for
         # A drain may let rows of any partition leave memory, so it must not fall between the look
         # for what is missing and the absorbing.
         self.lock = asyncio.Lock()
@@ -177,15 +168,12 @@ class Holding:
                 return
             claim = await self.lane.store.claim(*self._name)
             self._token = claim.token
-            self.lane.progress.claims += 1
             if claim.outbox:
                 await self.lane.publisher.publish(claim.outbox)
                 await self.lane.store.published(*self._name, claim.token, claim.epoch)
                 log.info("outbox_of_last_owner_published", stage=self.stage.name, messages=len(claim.outbox))
             self._outbox = []
-            if self._epoch == claim.epoch:
-                self.lane.progress.resumed += 1
-            else:
+            if self._epoch != claim.epoch:
                 self._forget()
                 rows = await self.lane.store.rows(*self._name)
                 self.stage.assign(self.partition, rows)
@@ -228,24 +216,22 @@ class Holding:
             fresh = (
                 [record for record in records if record.offset >= self.position] if start < self.position else records
             )
-            progress = self.lane.progress
             taken = self.lane.feed.take(self.partition, fresh)
             if taken.dead:
                 if not await self._waited(lambda: self.lane.publisher.dead_letter(taken.dead)):
                     return False
                 for letter in taken.dead:
-                    progress.dead_letters[letter.reason] = progress.dead_letters.get(letter.reason, 0) + 1
+                    self.lane.recorder.add(DEAD_LETTERS, reason=letter.reason)
             self.lane.quality.count(taken.events, len(taken.dead), self.lane.feed.topic)
             async with self.lane.lock:
                 rows: dict[str, bytes] = {}
                 keys = self.lane.feed.wanted(taken.payload)
                 if keys and not await self._waited(lambda: self._recall(rows, keys)):
                     return False
-                self.lane.feed.absorb(self.partition, taken.payload, rows)
+                with self._timed(BATCH_SECONDS):
+                    self.lane.feed.absorb(self.partition, taken.payload, rows)
             self.position = max(end, self.position)
             self._uncommitted = True
-            progress.records += len(fresh)
-            progress.events += taken.events
             return True
 
     async def _recall(self, rows: dict[str, bytes], keys: list[str]) -> None:
@@ -259,6 +245,11 @@ class Holding:
     def dirty(self) -> bool:
         """Whether a commit would do anything."""
         return self._uncommitted or self._commit is not None or bool(self._outbox)
+
+    @property
+    def unpublished(self) -> int:
+        """Messages that are in the store and not yet published."""
+        return len(self._outbox)
 
     def waiting(self) -> bool:
         """Return whether a commit would publish something."""
@@ -292,23 +283,21 @@ class Holding:
                 if not await self._tried(self._store, wait=wait):
                     return
         except Fenced:
-            self.lane.progress.fenced += 1
+            self.lane.recorder.add(FENCED)
             log.warning("fenced", stage=self.stage.name, partition=self.partition)
             self.forget()
             raise
 
     async def _store(self) -> None:
         assert self._commit is not None
-        self._epoch = await self.lane.store.commit(*self._name, self._token, self._commit)
-        self.lane.progress.commits += 1
-        self.lane.progress.rows += len(self._commit.rows)
+        with self._timed(COMMIT_SECONDS):
+            self._epoch = await self.lane.store.commit(*self._name, self._token, self._commit)
         self.stored = self._commit.offset
         self._outbox, self._commit = self._commit.outbox, None
 
     async def _publish(self) -> None:
         await self.lane.publisher.publish(self._outbox)
         await self.lane.store.published(*self._name, self._token, self._epoch)
-        self.lane.progress.published += len(self._outbox)
         self._outbox = []
 
     async def _tried(self, work: Callable[[], Awaitable[None]], *, wait: bool) -> bool:
@@ -325,15 +314,19 @@ class Holding:
             except Fenced:
                 raise
             except Unavailable as error:
-                progress = self.lane.progress
-                if error.service not in progress.away:
+                if error.service not in self.lane.away:
                     log.warning("waiting", stage=self.stage.name, service=error.service, error=str(error))
-                progress.away.add(error.service)
-                progress.away_retries += 1
+                self.lane.away.add(error.service)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                if self.lane.progress.away:
-                    log.info("going_on", stage=self.stage.name, services=sorted(self.lane.progress.away))
-                    self.lane.progress.away.clear()
+                if self.lane.away:
+                    log.info("going_on", stage=self.stage.name, services=sorted(self.lane.away))
+                    self.lane.away.clear()
                 return True
         return False
+
+    @contextlib.contextmanager
+    def _timed(self, meter: Meter) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.lane.recorder.observe(meter, time.perf_counter() - began, stage=self.stage.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -33,6 +33,7 @@ class KafkaPublisher:
         self._names = dict(names)
         self._producer: Any = None
         self._starting = asyncio.Lock()
+        self._endings: set[asyncio.Future[None]] = set()
 
     async def start(self) -> None:
         """Connect; raise Unavailable without a broker."""
@@ -72,20 +73,38 @@ class KafkaPublisher:
 
     async def stop(self) -> None:
         """Disconnect, soon: whatever is not acknowledged is in an outbox."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+        if self._producer is not None:
+            self._broke(self._producer)
+        await asyncio.gather(*self._endings)
+
+    async def send(self, topic: str, value: bytes, key: bytes) -> Awaitable[Any]:
+        """Queue a record for a topic by its name: the producer of `sinks.KafkaSink`."""
+        return await self._queued({"topic": topic, "value": value, "key": key})
 
     async def _send(self, records: Sequence[dict[str, Any]]) -> None:
+        try:
+            await asyncio.gather(*[await self._queued(record) for record in records])
+        except KafkaError as error:
+            raise Unavailable("kafka", f"{type(error).__name__} {error}") from error
+
+    async def _queued(self, record: dict[str, Any]) -> asyncio.Future[Any]:
         producer = await self._started()
         try:
-            sent = [await producer.send(**record) for record in records]
-            await asyncio.gather(*sent)
-        except KafkaError as error:
-            if producer is self._producer:
-                await self.stop()
-            raise Unavailable("kafka", f"{type(error).__name__} {error}") from error
+            sent: asyncio.Future[Any] = await producer.send(**record)
+        except KafkaError:
+            self._broke(producer)
+            raise
+        sent.add_done_callback(
+            lambda done: self._broke(producer) if not done.cancelled() and done.exception() else None
+        )
+        return sent
+
+    def _broke(self, producer: Any) -> None:
+        if producer is self._producer:
+            self._producer = None
+            ending = asyncio.ensure_future(_ended(producer))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
 
     async def _started(self) -> Any:
         async with self._starting:
@@ -102,8 +121,12 @@ class KafkaPublisher:
                 try:
                     await asyncio.wait_for(producer.start(), _START_SECONDS)
                 except (KafkaError, OSError, TimeoutError) as error:
-                    with contextlib.suppress(KafkaError, TimeoutError):
-                        await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+                    await _ended(producer)
                     raise Unavailable("kafka", str(error) or type(error).__name__) from error
                 self._producer = producer
             return self._producer
+
+
+async def _ended(producer: Any) -> None:
+    with contextlib.suppress(KafkaError, TimeoutError):
+        await asyncio.wait_for(producer.stop(), _STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""How to reach Kafka securely, said once and translated for the three clients.
+"""How to reach Kafka securely: the `kafka` section of the configuration in the words of each client.
 
 Faust's own defaults are traps: SASL without an explicit SSL context is sent in plain text, and
 `SSLCredentials()` raises. So the protocol is always named, and TLS always has a context.
@@ -7,61 +7,47 @@ Faust's own defaults are traps: SASL without an explicit SSL context is sent in 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import faust
 
+from detector.config import Kafka
 from detector.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Security:
-    """Protocol and credentials of the Kafka clients. `ca_file` None: the system's authorities."""
+def client_arguments(kafka: Kafka) -> dict[str, Any]:
+    """Return the arguments of aiokafka's clients, and of kafka-python's, which has the same words."""
+    said: dict[str, Any] = {"security_protocol": kafka.security.upper(), "ssl_context": _ssl_context(kafka)}
+    if kafka.security.startswith("sasl"):
+        if not (kafka.sasl_username and kafka.sasl_password):
+            raise ConfigError("kafka.sasl_username", f"{kafka.security} needs a user name and a password")
+        said |= {"sasl_mechanism": kafka.sasl_mechanism}
+        said |= {"sasl_plain_username": kafka.sasl_username, "sasl_plain_password": kafka.sasl_password}
+    return said
 
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    username: str = ""
-    password: str = ""
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse what would only fail later."""
-        if self.protocol.startswith("SASL") and not (self.username and self.password):
-            raise ConfigError("kafka.username", f"{self.protocol} needs a user name and a password")
+def faust_credentials(kafka: Kafka) -> Any:
+    """Return Faust's broker credentials; None for plain text."""
+    if kafka.security == "plaintext":
+        return None
+    context = _ssl_context(kafka)
+    if kafka.security == "ssl":
+        return faust.SSLCredentials(context=context)
+    return faust.SASLCredentials(
+        username=kafka.sasl_username,
+        password=kafka.sasl_password,
+        mechanism=kafka.sasl_mechanism,
+        ssl_context=context,
+    )
 
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context that verifies the brokers; None where there is no TLS."""
-        if not self.protocol.endswith("SSL"):
-            return None
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.certificate_file:
-                context.load_cert_chain(self.certificate_file, self.key_file)
-        except OSError as error:
-            raise ConfigError("kafka.ca_file", str(error)) from None
-        return context
 
-    def aiokafka(self) -> dict[str, Any]:
-        """Return the arguments of aiokafka's clients."""
-        said: dict[str, Any] = {"security_protocol": self.protocol, "ssl_context": self.ssl_context()}
-        if self.protocol.startswith("SASL"):
-            said |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.username}
-            said |= {"sasl_plain_password": self.password}
-        return said
-
-    def kafka_python(self) -> dict[str, Any]:
-        """Return the arguments of kafka-python's clients: the same words."""
-        return self.aiokafka()
-
-    def faust(self) -> Any:
-        """Return Faust's broker credentials; None for plain text."""
-        if self.protocol == "PLAINTEXT":
-            return None
-        if self.protocol == "SSL":
-            return faust.SSLCredentials(context=self.ssl_context())
-        return faust.SASLCredentials(
-            username=self.username, password=self.password, mechanism=self.mechanism, ssl_context=self.ssl_context()
-        )
+def _ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
+    if not kafka.security.endswith("ssl"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=kafka.ca_file or None)
+        if kafka.cert_file:
+            context.load_cert_chain(kafka.cert_file, kafka.key_file or None)
+    except OSError as error:
+        raise ConfigError("kafka.ca_file", f"certificates cannot be read: {error}") from None
+    return context

@@ -234,7 +234,7 @@ def _serves(address: str) -> bool:
     from kafka.errors import KafkaError  # noqa: PLC0415
 
     try:
-        admin = KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=3000)
+        admin = KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=3000, bootstrap_timeout_ms=3000)
     except KafkaError:
         return False
     try:

@@ -13,7 +13,9 @@ from typing import Final
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from detector.config import Config
 from detector.errors import ConfigError, Unavailable
+from detector.runtime.security import client_arguments
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """The largest record of the internal topics: a step of a large partition is one record of some MB."""
@@ -39,6 +41,24 @@ class Topic:
         return said
 
 
+def create_all(config: Config) -> list[str]:
+    """Create every topic of the configuration that is missing; return their names. Raises as `create`."""
+    names = config.topics
+    topics = [
+        Topic(names.requests, names.partitions),
+        Topic(names.findings, 1),
+        Topic(names.verdicts, names.partitions, compacted=True),
+        Topic(names.feedback, 1),
+        Topic(names.dead_letters, 1),
+        Topic(names.observations, names.link_partitions, large=True),
+        Topic(names.candidates, 1, large=True),
+    ]
+    if names.accounts:
+        topics.append(Topic(names.accounts, names.partitions, compacted=True))
+    arguments = client_arguments(config.kafka)
+    return create(config.kafka.brokers, topics, replication=names.replication, security=arguments)
+
+
 def create(
     bootstrap: str, topics: Sequence[Topic], *, replication: int = -1, security: Mapping[str, object] | None = None
 ) -> list[str]:
@@ -48,7 +68,9 @@ def create(
     ConfigError when a topic exists with another number of partitions, Unavailable without a broker.
     """
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap, **(security or {}))
+        admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=10_000, **(security or {})
+        )
         try:
             existing = {
                 one["name"]: len(one["partitions"])

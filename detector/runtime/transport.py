@@ -29,7 +29,7 @@ from typing import Any, Final, TypeVar
 import faust
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS, aiokafka
 from faust.types import TP, ConsumerMessage
 
@@ -120,7 +120,11 @@ class Consumer(aiokafka.Consumer):
 
     async def tell_progress(self, offsets: Mapping[TP, int]) -> None:
         """Commit offsets to Kafka, for lag dashboards only: nothing here ever reads them."""
-        told = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in self._expected}
+        told = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in self._expected
+        }
         with contextlib.suppress(KafkaError, IllegalStateError):
             if told:
                 await self._in_thread(self._kafka.commit(told))

@@ -8,10 +8,10 @@
 
 A *step* is `cadence_ms` of the partition's clock. An event belongs to the step of the clock at its
 arrival, whatever its own time, so that a step is over for good when the clock passes its end. An
-account is judged at the end of each step in which it was active, on its own row and records
-alone; that is as fine as judging needs to be, for judgements leave with the step's record. So the
-cut of the stream into batches cannot show, and a batch that spans many steps is still judged a
-whole column of accounts at a time.
+account is judged at the end of a step in which it was active, on its own row and records alone;
+that is as fine as judging needs to be, for judgements leave with the step's record. So the cut of
+the stream into batches cannot show, and a batch that spans many steps is still judged a whole
+column of accounts at a time.
 
 Durable rows of a partition: `a<account id>` (window/rest), `p` (clock, step), `i<generation>.<n>` (recent
 event ids) and `o<n>` (pairs of the open step); the last two are written once and deleted whole.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -31,10 +32,10 @@ from detector import score
 from detector.account import AccountRecord
 from detector.campaign.link import links_of
 from detector.campaign.observation import CAPABILITIES
-from detector.event import I64, EventBatch, Mask, hash64
+from detector.event import F32, I64, EventBatch, Mask, Sketches, hash64
 from detector.signals import SIGNALS, Signal
 from detector.stages.records import Records
-from detector.stages.steps import FACTS, MODEL, PAIR, Pending, Sentences, Verdicts, messages, nothing
+from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message
 from detector.window import activity, rest
 from detector.window.clock import UNSET, PartitionClock
@@ -47,6 +48,18 @@ _FACTS_READ: Final = (
     ("active_hours_24h", Column.ACTIVE_HOURS_24H),
     ("refused_24h", Column.REFUSED_24H),
     ("single_turn_24h", Column.SINGLE_TURN_24H),
+)
+_FACTS_KEPT: Final = (
+    "first_seen_ms",
+    "requests",
+    "output_tokens",
+    "capabilities",
+    "labels",
+    "score",
+    "requests_24h",
+    "active_hours_24h",
+    "refused_24h",
+    "single_turn_24h",
 )
 
 
@@ -61,6 +74,8 @@ class AccountSettings:
     raise_at: float = 0.4  # an account's score is told from here on ...
     clear_at: float = 0.25  # ... until it falls below this
     change: float = 0.1  # and in between whenever it moved by so much
+    growth: float = 0.05  # an account is judged again when its requests grew by this share ...
+    judge_again_ms: int = 1_800_000  # ... or after so long, at the end of a step in which it was active
     reasons: int = 6
     ids_per_generation: int = 4_000_000  # recent event ids per partition and ten minutes
     hot_accounts: int = 1_000_000
@@ -102,6 +117,7 @@ class AccountStage:
         self._partition = np.full(_FIRST_CAPACITY, -1, np.int32)
         self._account = np.zeros(_FIRST_CAPACITY, np.uint64)
         self._dirty = np.zeros(_FIRST_CAPACITY, bool)
+        self._is_open = np.zeros(_FIRST_CAPACITY, bool)
         self._ids: list[str] = []
         self._free: list[int] = []
         self._open: I64 = np.zeros(0, np.int64)
@@ -153,7 +169,9 @@ class AccountStage:
         self._table[at] = decoded
         for row, tail in zip(at.tolist(), tails, strict=True):
             self._records.load(row, tail)
-        self._open = np.concatenate([self._open, at[decoded["open_step"] >= 0]])
+        opened = at[decoded["open_step"] >= 0]
+        self._open = np.concatenate([self._open, opened])
+        self._is_open[opened] = True
 
     def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
         """Return the rows changed since the last drain (None: deleted) and what to publish, and forget both.
@@ -168,7 +186,7 @@ class AccountStage:
         state.deleted, state.changed = [], False
         dirty = np.flatnonzero(self._dirty & (self._partition == partition))
         tails = [self._records.dump(row) for row in dirty.tolist()]
-        encoded = rest.encode(self._table[dirty], tails)
+        encoded = rest.encode(activity.rows_of(self._table, dirty), tails)
         rows |= {f"a{self._ids[row]}": value for row, value in zip(dirty.tolist(), encoded, strict=True)}
         self._dirty[dirty] = False
         for generation in [g for g in state.id_chunks if g not in state.recent.generations()]:
@@ -196,6 +214,10 @@ class AccountStage:
         """Return the partition's clock; -1 before its first event."""
         return self._partitions[partition].clock.clock_ms
 
+    def sizes(self) -> dict[str, int]:
+        """Return what the partitions hold in memory: accounts."""
+        return {"accounts": len(self._ids) - len(self._free)}
+
     def _evict(self) -> None:
         excess = len(self._ids) - len(self._free) - self._settings.hot_accounts
         if excess > 0:
@@ -211,7 +233,7 @@ class AccountStage:
                 del state.rows[self._ids[row]]
             self._records.forget(row)
         self._partition[rows] = -1
-        self._dirty[rows] = False
+        self._dirty[rows] = self._is_open[rows] = False
         self._open = self._open[self._partition[self._open] >= 0]
         self._free.extend(rows)
 
@@ -224,16 +246,18 @@ class AccountStage:
         self._ids.extend([""] * (len(ids) - len(reused)))
         if len(self._ids) > len(self._table):
             more = max(len(self._table), len(self._ids) - len(self._table))
-            self._table = np.concatenate([self._table, activity.fresh(more)])
-            self._known = np.concatenate([self._known, np.zeros(more, activity.KNOWN)])
+            self._table = joined([self._table, activity.fresh(more)], activity.ROW)
+            self._known = joined([self._known, np.zeros(more, activity.KNOWN)], activity.KNOWN)
             self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
             self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
             self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])
+            self._is_open = np.concatenate([self._is_open, np.zeros(more, bool)])
         for row, account_id in zip(rows.tolist(), ids, strict=True):
             state.rows[account_id] = row
             self._ids[row] = account_id
             self._account[row] = hash64(account_id, self._settings.hash_key)
-        self._table[rows] = activity.fresh(1)
+        plain = f"V{activity.ROW.itemsize}"
+        self._table.view(plain)[rows] = activity.fresh(1).view(plain)
         known = np.zeros(1, activity.KNOWN)
         for name in ("created_ms", "status_ms", "tier", "status"):
             known[name] = -1
@@ -267,7 +291,8 @@ class AccountStage:
             rows[events] = self._rows_of(partition, batch, events)
             clock[events], ahead[events] = state.clock.arrive(batch.time_ms[events], self._account[rows[events]])
             seen[events] = state.recent.arrive(batch.event_id[events], clock[events])
-            ticks[partition] = np.unique(clock[events] // self._settings.cadence_ms).tolist()
+            step = clock[events] // self._settings.cadence_ms
+            ticks[partition] = step[np.append(True, step[1:] != step[:-1])].tolist()
         self.counts["events"] += len(batch)
         self.counts["ahead"] += int(ahead.sum())
         self.counts["duplicate"] += int(seen.sum())
@@ -293,14 +318,18 @@ class AccountStage:
 
     def _rows_of(self, partition: int, batch: EventBatch, events: I64) -> I64:
         known = self._partitions[partition].rows
-        used, inverse = np.unique(batch.account[events], return_inverse=True)
+        account = batch.account[events]
+        place = np.full(len(batch.account_ids), -1, np.int64)
+        place[account] = 0
+        used = np.flatnonzero(place == 0)
         ids = [batch.account_ids[a] for a in used.tolist()]
         rows = [known.get(account_id, -1) for account_id in ids]
         new = [i for i, row in enumerate(rows) if row < 0]
         if new:
             for i, row in zip(new, self._new_rows(partition, [ids[i] for i in new]).tolist(), strict=True):
                 rows[i] = row
-        return np.array(rows, np.int64)[inverse]
+        place[used] = rows
+        return place[account]
 
     def _count(self, batch: EventBatch, rows: I64, clock: I64, ahead: Mask) -> npt.NDArray[Any]:
         """Add a batch without duplicates to the windows, in rounds; return what it shares."""
@@ -321,11 +350,13 @@ class AccountStage:
         bounds = np.cumsum(np.bincount(rank)).tolist()
         for start, end in zip([0, *bounds], bounds, strict=False):
             chosen = order[start:end]
-            row, opened = cells.row[chosen], self._table["open_step"][cells.row[chosen]]
-            self._judge(row[(opened >= 0) & (opened < cells.step[chosen])])
+            among = cells.row[chosen]
+            opened = self._table["open_step"][among]
+            self._close(among[(opened >= 0) & (opened < cells.step[chosen])])
             activity.add(self._table, cells, chosen)
-        self._open = np.unique(np.concatenate([self._open, cells.row[heads]]))
-        self._dirty[cells.row[heads]] = True
+        active = cells.row[heads]
+        self._open = np.concatenate([self._open, active[~self._is_open[active]]])
+        self._is_open[active] = self._dirty[active] = True
         return self._pairs(batch, rows, step, at_ms)
 
     def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64) -> npt.NDArray[Any]:
@@ -347,37 +378,56 @@ class AccountStage:
 
     # -- judging and telling ----------------------------------------------------------------
 
-    def _judge(self, rows: I64) -> None:
-        """Judge accounts as of the end of the step in which they were active, and close it for them."""
+    def _close(self, rows: I64) -> None:
+        """Close the step in which accounts were active: judge those that are due as of its end, note the facts of all.
+
+        An account is due when its requests grew by `growth` or `judge_again_ms` passed since it was
+        judged: a slow account nearly always is, a busy one need not be judged every minute.
+        """
         if not len(rows):
             return
         settings, table = self._settings, self._table
         step = table["open_step"][rows]
         end_ms = (step + 1) * settings.cadence_ms
         renewed = rows[self._known["next_ms"][rows] < end_ms]
-        for row, end in zip(renewed.tolist(), ((table["open_step"][renewed] + 1) * settings.cadence_ms).tolist(), strict=True):
-            self._records.apply(row, self._ids[row], end, self._known)
-        accounts = activity.columns(table, rows, end_ms, self._known[rows], self._account[rows])
-        strengths = np.stack([signal.strengths(accounts) for signal in self._signals])
-        scores = score.scores(self._signal_names, strengths)
-        table["score"][rows] = scores
-        table["open_step"][rows] = -1
-        self.counts["judged"] += len(rows)
-        self._tell(rows, step, end_ms, accounts, strengths, scores)
+        for row, opened in zip(renewed.tolist(), table["open_step"][renewed].tolist(), strict=True):
+            self._records.apply(row, self._ids[row], (opened + 1) * settings.cadence_ms, self._known)
+        judged_ms = table["judged_ms"][rows]
+        due = np.flatnonzero(
+            (judged_ms < 0)
+            | (end_ms - judged_ms >= settings.judge_again_ms)
+            | (table["unjudged"][rows] >= settings.growth * table["requests_24h"][rows])
+        )
+        if len(due):
+            self._judge(rows[due], step[due], end_ms[due])
         self._share_signups(rows, step, end_ms)
-        for name, missing in zip(self._signal_names, np.isnan(strengths).sum(axis=1).tolist(), strict=True):
-            self.unavailable[name] += missing
-
-        facts = np.empty(len(rows), FACTS)
-        facts["row"], facts["step"], facts["score"] = rows, step, scores
-        facts["account"], facts["partition"] = accounts.account, self._partition[rows]
+        table["open_step"][rows] = -1
+        closed = np.empty(len(rows), CLOSED)
+        closed["row"], closed["step"] = rows, step
+        closed["account"], closed["partition"] = self._account[rows], self._partition[rows]
+        facts = closed["facts"]
         for name in ("created_ms", "status_ms", "org", "tier", "status"):
             facts[name] = self._known[name][rows]
-        for name in ("first_seen_ms", "requests", "output_tokens", "capabilities", "labels"):
+        for name in _FACTS_KEPT:
             facts[name] = table[name][rows]
+        self._facts.append(closed)
+
+    def _judge(self, rows: I64, step: I64, end_ms: I64) -> None:
+        table = self._table
+        accounts = activity.columns(table, rows, end_ms, self._known[rows], self._account[rows])
+        # Rounded, because a logarithm may differ in its last bit with the place of an account in its batch.
+        strengths: F32 = np.stack([signal.strengths(accounts) for signal in self._signals])
+        strengths = np.round(strengths, 4).astype(np.float32)
+        scores = score.scores(self._signal_names, strengths)
+        table["score"][rows] = scores
+        table["judged_ms"][rows] = end_ms
+        table["unjudged"][rows] = 0
         for name, column in _FACTS_READ:
-            facts[name] = accounts[column]
-        self._facts.append(facts)
+            table[name][rows] = accounts[column]
+        self.counts["judged"] += len(rows)
+        for name, missing in zip(self._signal_names, np.isnan(strengths).sum(axis=1).tolist(), strict=True):
+            self.unavailable[name] += missing
+        self._tell(rows, step, end_ms, accounts, strengths, scores)
 
     def _share_signups(self, rows: I64, step: I64, end_ms: I64) -> None:
         """Note the links of the records of these accounts: once a day, and when a record brings others."""
@@ -400,9 +450,7 @@ class AccountStage:
         pairs["first_ms"] = pairs["last_ms"] = np.where(newest < 0, end_ms[which] - 1, newest)
         self._signups.append(pairs)
 
-    def _tell(
-        self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: Any, scores: Any
-    ) -> None:
+    def _tell(self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: F32, scores: F32) -> None:
         """Note the judgements that raise, clear or change an account's alert."""
         settings = self._settings
         told = self._table["told_score"][rows]
@@ -418,14 +466,14 @@ class AccountStage:
             Verdicts(rows[chosen], step[chosen], end_ms[chosen], scores[chosen], strengths[:, chosen].T, because)
         )
 
-    def _sentences(self, accounts: AccountColumns, strengths: Any, row: int) -> Sentences:
+    def _sentences(self, accounts: AccountColumns, strengths: F32, row: int) -> Sentences:
         return tuple(
             (
                 self._signals[number].name,
                 strength,
                 weight,
-                self._signals[number].value(accounts, row),
-                self._signals[number].baseline(accounts, row),
+                _rounded(self._signals[number].value(accounts, row)),
+                _rounded(self._signals[number].baseline(accounts, row)),
                 self._signals[number].because(accounts, row),
             )
             for number, strength, weight in score.strongest(self._signal_names, strengths, self._settings.reasons)
@@ -442,7 +490,8 @@ class AccountStage:
         for partition, state in self._partitions.items():
             current[partition] = state.step
         due = self._table["open_step"][self._open] < current[self._partition[self._open]]
-        self._judge(self._open[due])
+        self._close(self._open[due])
+        self._is_open[self._open[due]] = False
         self._open = self._open[~due]
 
         closed = []
@@ -452,26 +501,27 @@ class AccountStage:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
                 over = mine["step"] < state.step
-                closed += [*state.pending.take(), mine[over]]
-                mine = mine[~over]
-            if len(mine):
-                state.pending.add(mine)
+                closed += [*state.pending.take(), activity.rows_of(mine, np.flatnonzero(over))]
+                mine_open = activity.rows_of(mine, np.flatnonzero(~over))
+            else:
+                mine_open = mine
+            if len(mine_open):
+                state.pending.add(mine_open)
         if closed:
-            self._announce(ticks, np.concatenate(closed))
+            self._announce(ticks, joined(closed, PAIR))
 
     def _announce(self, ticks: dict[int, list[int]], pairs: npt.NDArray[Any]) -> None:
-        facts = np.concatenate(self._facts) if self._facts else np.zeros(0, FACTS)
-        pairs = np.concatenate([pairs, *self._signups])
+        facts = joined(self._facts, CLOSED)
+        pairs = joined([pairs, *self._signups], PAIR)
         told = _joined(self._verdicts, len(self._signals))
         self._facts, self._verdicts, self._signups = [], [], []
         wide = self._settings.link_partitions
         records = {
-            (source, step): out
-            for source, step, out in messages(facts, pairs, told, self._ids, self._models, wide)
+            (source, step): out for source, step, out in messages(facts, pairs, told, self._ids, self._models, wide)
         }
         for partition, steps in sorted(ticks.items()):
             state = self._partitions[partition]
-            for before, after in zip(steps, steps[1:], strict=False):
+            for before, after in pairwise(steps):
                 if (partition, before) in records:
                     state.outbox += records[partition, before]
                     state.told = before
@@ -494,7 +544,7 @@ def _split(pairs: npt.NDArray[Any], partition: npt.NDArray[Any], partitions: lis
     if len(partitions) == 1:
         return [(partitions[0], pairs)]
     order = np.argsort(partition.astype(np.int16), kind="stable")
-    pairs, partition = pairs[order], partition[order]
+    pairs, partition = activity.rows_of(pairs, order), partition[order]
     bounds = np.searchsorted(partition, [*partitions, partitions[-1] + 1]).tolist()
     return [(p, pairs[start:end]) for p, start, end in zip(partitions, bounds, bounds[1:], strict=False)]
 
@@ -512,12 +562,19 @@ def _taken(batch: EventBatch, kept: I64) -> EventBatch:
     """Return the batch with only the `kept` events."""
     place = np.full(len(batch), -1, np.int64)
     place[kept] = np.arange(len(kept))
-    sketches = replace(batch.sketches, **{f.name: getattr(batch.sketches, f.name)[kept] for f in fields(batch.sketches)})
-    columns = {
-        f.name: column[kept] for f in fields(batch) if isinstance(column := getattr(batch, f.name), np.ndarray)
-    }
+    sketches = replace(batch.sketches, **{name: column[kept] for name, column in _columns_of(batch.sketches)})
+    columns: dict[str, Any] = {name: column[kept] for name, column in _columns_of(batch)}
     records = tuple((int(place[event]), record) for event, record in batch.records if place[event] >= 0)
     return replace(batch, **columns, sketches=sketches, records=records)
+
+
+def _columns_of(record: EventBatch | Sketches) -> list[tuple[str, npt.NDArray[Any]]]:
+    found = [(field.name, getattr(record, field.name)) for field in fields(record)]
+    return [(name, column) for name, column in found if isinstance(column, np.ndarray)]
+
+
+def _rounded(number: float) -> float | None:
+    return None if np.isnan(number) else float(f"{number:.6g}")
 
 
 def _joined(verdicts: list[Verdicts], signals: int) -> Verdicts:

@@ -20,7 +20,7 @@ from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
-from detector.campaign.evolve import Campaign, belongs_to, campaign_id, merge
+from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, components, read
 from detector.campaign.link import mix
 from detector.campaign.membership import belongs
@@ -37,7 +37,6 @@ DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
-_RANK: Final = {"watch": 0, "warning": 1, "critical": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class CampaignPartition:
             first_seen_ms="<i8",
             status_ms="<i8",
             org="<u8",
+            prefix="<u8",
             tier="i1",
             status="i1",
             requests="<i8",
@@ -111,6 +111,7 @@ class CampaignPartition:
         self.models: dict[int, dict[str, int]] = {}
         self.grouped_edges = 0
         self.grouped_step = -1
+        self.swept_day = -1
         self.alerts = AccountAlerts(settings.alerts)
 
     def absorb(self, value: bytes) -> list[Finding]:
@@ -146,9 +147,11 @@ class CampaignPartition:
             for finding in self._say(self.campaigns[number], step_ms)
         ]
         for record, key in zip(records, keys, strict=True):
-            inhibited = self.accounts["campaign"][self.accounts.lookup(key)] > 0
-            findings += self.alerts.update(record.judged, record.facts, inhibited, step_ms, self.settings.shadow)
-        if step % 1440 == 0:
+            held = self.accounts["campaign"][self.accounts.lookup(key)]
+            loud = np.isin(held, [number for number, c in self.campaigns.items() if c.severity != "watch"])
+            findings += self.alerts.update(record.judged, record.facts, held > 0, loud, shadow=self.settings.shadow)
+        if step_ms // DAY_MS > self.swept_day:
+            self.swept_day = step_ms // DAY_MS
             self._forget(step_ms)
         return findings
 
@@ -166,9 +169,12 @@ class CampaignPartition:
         for account, model, count in record.models:
             number = int(self.accounts["campaign"][rows[account]])
             if number:
-                models = self.models.setdefault(number, {})
-                models[model] = models.get(model, 0) + count
+                self._count_model(number, model, count)
         return keys
+
+    def _count_model(self, number: int, model: str, count: int) -> None:
+        models = self.models.setdefault(number, {})
+        models[model] = models.get(model, 0) + count
 
     def _merge(self, record: Candidates, keys: U64) -> I64:
         """Take over links and edges (their values are cumulative); return the edge rows."""
@@ -325,17 +331,20 @@ class CampaignPartition:
         """Let go of what was only watched and does not hold up."""
         self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
         self.links["owner"][self.links["owner"] == campaign.number] = 0
+        self.models.pop(campaign.number, None)
         del self.campaigns[campaign.number]
 
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
         """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
         if campaign.severity == "watch" and loud != "watch":
-            campaign.announced, campaign.seq, campaign.raised = set(), 0, False
-        if _RANK[loud] > _RANK[campaign.severity]:
+            campaign.begin_alert()
+        if RANK[loud] > RANK[campaign.severity]:
             campaign.severity = loud
 
     def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
         merge(into, other)
+        for model, count in self.models.pop(other.number, {}).items():
+            self._count_model(into.number, model, count)
         self.accounts["campaign"][self.accounts["campaign"] == other.number] = into.number
         self.links["owner"][self.links["owner"] == other.number] = into.number
         del self.campaigns[other.number]
@@ -364,8 +373,9 @@ class CampaignPartition:
             last_ms=self.edges["last_ms"][edges],
             age=self._age(rows, first).astype(np.int32),
             org=self.accounts["org"][rows],
+            prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
-            single_turn=self.accounts["single_turn_24h"][rows].astype(np.float64),
+            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / self.accounts["requests_24h"][rows]),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
             young_share=self.share,
             newborn=bool(recent.all()),
@@ -403,6 +413,22 @@ class CampaignPartition:
         campaign.raised = True
         return [finding]
 
+    def described(self, identity: str) -> Finding | None:
+        """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""
+        now_ms = (self.done + 1) * self.settings.cadence_ms
+        for campaign in self.campaigns.values():
+            if campaign.campaign_id == identity:
+                asked = replace(campaign, announced=set(), updated_ms=0)
+                return next(iter(self._say(asked, now_ms)), None)
+        return None
+
+    def campaign_of(self, account_id: str) -> str | None:
+        """Return the id of the campaign that holds the account."""
+        key = np.array([hash64(account_id, self.settings.hash_key)], np.uint64)
+        row = int(self.accounts.lookup(key)[0])
+        number = int(self.accounts["campaign"][row]) if row >= 0 else 0
+        return self.campaigns[number].campaign_id if number in self.campaigns else None
+
     # -- bounds -----------------------------------------------------------------------------
 
     def _forget(self, step_ms: int) -> None:
@@ -427,9 +453,9 @@ class CampaignPartition:
         campaigns = [replace(c, members=set(), announced=set()) for _, c in sorted(self.campaigns.items())]
         sets = [(sorted(c.members), sorted(c.announced)) for _, c in sorted(self.campaigns.items())]
         rest = _Rest(
-            list(self.closed.items()),
+            sorted(self.closed.items()),
             self.done,
-            list(self.waiting.items()),
+            sorted((step, sorted(values)) for step, values in self.waiting.items()),
             self.share,
             self.start_ms,
             self.ids,
@@ -438,6 +464,7 @@ class CampaignPartition:
             sorted(self.models.items()),
             self.grouped_edges,
             self.grouped_step,
+            self.swept_day,
         )
         return {
             "rest": msgspec.msgpack.encode(rest),
@@ -458,6 +485,7 @@ class CampaignPartition:
         }
         self.models = dict(rest.models)
         self.grouped_edges, self.grouped_step = rest.grouped_edges, rest.grouped_step
+        self.swept_day = rest.swept_day
         self.alerts.load(parts["alerts"])
         for name in ("accounts", "links", "edges"):
             getattr(self, name).load(parts[name])
@@ -475,6 +503,7 @@ class _Rest(msgspec.Struct, array_like=True):
     models: list[tuple[int, dict[str, int]]]
     grouped_edges: int
     grouped_step: int
+    swept_day: int
 
 
 class CampaignStage:

@@ -17,8 +17,8 @@ import msgspec
 
 from detector.runtime.feeds import RecordFeed
 from detector.runtime.holding import Taken
-from detector.runtime.live import LiveSettings, Worker
 from detector.runtime.publisher import KafkaPublisher
+from detector.runtime.worker import Worker, WorkerSettings
 from detector.stores import Message
 from detector.stores.redis import RedisStore
 
@@ -131,7 +131,7 @@ def worker(name: str, brokers: str, redis: str, settings: dict[str, Any]) -> tup
         RecordFeed(Counting("links", "candidates", 1), names["observations"]),
         RecordFeed(Counting("campaigns", "findings", None), names["candidates"]),
     ]
-    live = LiveSettings(brokers=brokers, group=name, commit_seconds=0.5, publish_seconds=0.05, **settings)
+    live = WorkerSettings(brokers=brokers, group=name, commit_seconds=0.5, publish_seconds=0.05, **settings)
     return Worker(live, store, publisher, feeds), store, publisher
 
 

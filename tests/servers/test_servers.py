@@ -17,9 +17,6 @@ from detector.runtime.topics import Topic
 from detector.stores import Commit
 from detector.stores.redis import RedisStore
 
-# fixtures
-from tests.servers import kafka_server, own_name  # noqa: F401
-
 
 def test_redis_keeps_its_data_over_a_stop_and_over_a_kill(tmp_path: Path) -> None:
     async def commit(url: str) -> int:

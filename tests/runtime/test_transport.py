@@ -1,0 +1,81 @@
+"""What a partition delivers is contiguous and whole, whenever its records were fetched."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.runtime.transport import SCHEME, Consumer, Transport
+
+ONE = TP("requests", 0)
+
+
+@dataclass(frozen=True)
+class Record:
+    offset: int
+
+
+class Fetching(Consumer):
+    """The consumer above a log instead of a broker; `fetches` are (where from, how many) of each fetch.
+
+    A fetch from elsewhere than the position was under way when a rebalance moved the position. One that
+    begins after the consumer's own seek cannot be.
+    """
+
+    def __init__(self, log: list[int], fetches: list[tuple[int | None, int]]) -> None:
+        self._expected, self._holes, self._read_offset = {ONE: 0}, {}, {}
+        self.app = SimpleNamespace(consumer_generation_id=1)
+        self.log, self.fetches, self.at, self.sought = log, list(fetches), 0, False
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        start, count = self.fetches.pop() if self.fetches else (None, 3)
+        if start is None or self.sought:
+            start, self.sought = self.at, False
+        found = [Record(offset) for offset in self.log if offset >= start][:count]
+        if found:
+            self.at = found[-1].offset + 1
+        return {ONE: found}, None
+
+    async def _seek_to(self, offsets: Any) -> None:
+        self.at, self.sought = offsets[ONE], True
+
+
+@given(
+    log=st.sets(st.integers(0, 40)).map(sorted),
+    fetches=st.lists(st.tuples(st.none() | st.integers(0, 45), st.integers(1, 10)), max_size=12),
+)
+def test_a_partition_is_delivered_whole_and_in_order_whatever_was_fetched_when(
+    log: list[int], fetches: list[tuple[int | None, int]]
+) -> None:
+    async def everything() -> list[Any]:
+        consumer = Fetching(log, fetches)
+        chunks = []
+        for _ in range(len(fetches) + 2 * len(log) + 2):
+            chunks += [message.value async for _, message in consumer.getmany(0.0)]
+        return chunks
+
+    chunks = asyncio.run(everything())
+    assert [record.offset for chunk in chunks for record in chunk.records] == log
+    assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks)][: len(chunks)]
+
+
+def test_nothing_is_delivered_of_a_partition_that_was_not_started() -> None:
+    async def delivered() -> list[Any]:
+        consumer = Fetching([1, 2, 3], [])
+        consumer.stop_delivering(ONE)
+        return [message async for _, message in consumer.getmany(0.0)]
+
+    assert asyncio.run(delivered()) == []
+
+
+def test_a_broker_url_names_the_transport() -> None:
+    app = faust.App("named", broker=f"{SCHEME}://localhost:9092", autodiscover=False)
+    assert isinstance(app.transport, Transport)
+    assert Transport.Consumer is Consumer
