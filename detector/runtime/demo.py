@@ -405,7 +405,8 @@ class View:
         shown = Table.grid(padding=(0, 2))
         newest = self.seen.findings[0][1]
         for after_s, finding in self.seen.findings:
-            shown.add_row(Text(f"{after_s:5.1f} s", style="dim"), Text(_said(finding), _SEVERITY_STYLE[finding.severity]))
+            style = _SEVERITY_STYLE[finding.severity]
+            shown.add_row(Text(f"{after_s:5.1f} s", style="dim"), Text(_said(finding), style))
             for reason in finding.reasons[:4] if finding is newest else ():
                 shown.add_row("", Text(reason.because))
         return shown
