@@ -21,7 +21,7 @@ class RequestRate:
     name: ClassVar[str] = "request_rate"
     needs: ClassVar[tuple[Column, ...]] = (Column.REQUESTS_5M,)
     ordinary_per_minute: float = 60.0  # above what the fastest of 170 public API clients' medians reach per key
-    extreme_per_minute: float = 1200.0
+    extreme_per_minute: float = 1200.0  # twenty a second: nobody types, and few clients need it
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; always known."""

@@ -61,9 +61,9 @@ class AccountSettings:
     raise_at: float = 0.4  # an account's score is told from here on ...
     clear_at: float = 0.25  # ... until it falls below this
     change: float = 0.1  # and in between whenever it moved by so much
-    reasons: int = 6
+    reasons: int = 6  # of the readings of an account that is told, the strongest
     ids_per_generation: int = 4_000_000  # recent event ids per partition and ten minutes
-    hot_accounts: int = 1_000_000
+    hot_accounts: int = 1_000_000  # accounts in memory; the coldest wait in the store
     signals: tuple[Signal, ...] = SIGNALS
 
 
