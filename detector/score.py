@@ -44,6 +44,7 @@ WEIGHTS: Final[dict[str, tuple[Nature, float]]] = {
     "canary": (Nature.PROOF, 1.0),
     "block_replay": (Nature.PROOF, 0.9),
     "reasoning_extraction": (Nature.CONTENT, 0.6),
+    "grading": (Nature.CONTENT, 0.2),
     "probing": (Nature.CONTENT, 0.4),
     "template_concentration": (Nature.CONTENT, 0.2),
     "harvest_shape": (Nature.BEHAVIOUR, 0.25),

@@ -9,14 +9,7 @@ import numpy as np
 
 from detector.event import FRAGMENTS, EventBatch, Sketches
 
-_FLOATS = (
-    "input_tokens output_tokens cache_read_tokens reasoning_tokens duration_ms max_tokens n top_logprobs"
-    " temperature top_p tool_count message_count user_turns prompt_chars thinking_budget"
-).split()
-_CODES = "block_foreign operation outcome thinking response_format stream logprobs has_tool_calls".split()
-_HASHES = (
-    "org key end_user session system tools address prefix asn user_agent tls block block_issuer reasoning_effort"
-).split()
+_DEFAULTS = {"F32": (np.nan, np.float32), "I8": (-1, np.int8), "U64": (0, np.uint64)}
 _TYPES = {"text": np.uint64, "template": np.uint64, "labels": np.uint8}
 
 
@@ -41,10 +34,11 @@ def batch_of(time_ms: Any, account: Any, account_ids: tuple[str, ...], **given: 
         "account": account,
         "model": np.zeros(n, np.int32),
         "capability": np.full(n, -1, np.int32),
-        **{name: np.full(n, np.nan, np.float32) for name in _FLOATS},
-        **{name: np.full(n, -1, np.int8) for name in _CODES},
-        **{name: np.zeros(n, np.uint64) for name in _HASHES},
     }
+    for field in fields(EventBatch):
+        if field.name not in columns and field.type in _DEFAULTS:
+            default, dtype = _DEFAULTS[str(field.type)]
+            columns[field.name] = np.full(n, default, dtype)
     whole = {
         "account_ids": account_ids,
         "models": given.pop("models", ("m",)),

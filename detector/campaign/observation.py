@@ -5,17 +5,23 @@ cadence of event time, 60 s by default): the accounts that were active, what is 
 and one row for each pair of account and link. It also announces the watermark: the source has
 closed `step`, also when it saw nothing. Rows are sorted, so the same events give the same bytes.
 
-On Kafka (`wire`) a row of pairs takes some 55 bytes before compression.
+On Kafka a row of pairs takes 53 bytes before compression, an account some 140. Rows are kept together
+rather than columns: most records have a handful of rows, and one buffer is cheaper to cut than nine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+import msgspec
+import numpy as np
+
 from detector.campaign import wire
-from detector.event import F32, I8, I32, I64, U8, U64
+from detector.errors import DecodeError
+from detector.event import F32, I8, I32, I64, LABELS, U8, U64
 
 
 class LinkKind(IntEnum):
@@ -118,11 +124,102 @@ class Observations:
     models: tuple[tuple[int, str, int], ...]  # (account index, model, requests in this step)
 
 
+FACTS: Final = np.dtype(
+    [
+        ("created_ms", "<i8"),
+        ("first_seen_ms", "<i8"),
+        ("status_ms", "<i8"),
+        ("org", "<u8"),
+        ("requests", "<i8"),
+        ("output_tokens", "<i8"),
+        ("requests_24h", "<f4"),
+        ("active_hours_24h", "<f4"),
+        ("refused_24h", "<f4"),
+        ("single_turn_24h", "<f4"),
+        ("score", "<f4"),
+        ("capabilities", "<i4", (len(CAPABILITIES),)),
+        ("labels", "<i4", (len(LABELS),)),
+        ("tier", "i1"),
+        ("status", "i1"),
+    ]
+)
+"""The columns of AccountFacts beside `ids`, as they lie in a record."""
+
+PAIRS: Final = np.dtype(
+    [
+        ("value", "<u8"),
+        ("item", "<u8"),
+        ("output_tokens", "<i8"),
+        ("first_ms", "<i8"),
+        ("last_ms", "<i8"),
+        ("account", "<i4"),
+        ("count", "<i4"),
+        ("items", "<i4"),
+        ("kind", "u1"),
+    ]
+)
+"""The columns of Pairs, as they lie in a record."""
+
+_VERSION: Final = 1
+_FACT_NAMES: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
+_NOBODY: Final = Judged(
+    np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), np.float32), ()
+)
+_decoder = msgspec.msgpack.Decoder(
+    tuple[int, int, int, tuple[str, ...], bytes, bytes, bytes, tuple[tuple[int, str, int], ...]]
+)
+
+
 def encode(observations: Observations) -> bytes:
     """Return the record's bytes; equal observations give equal bytes."""
-    return wire.encode(observations)
+    accounts = observations.accounts
+    facts = np.empty(len(accounts.ids), FACTS)
+    for name in _FACT_NAMES:
+        facts[name] = getattr(accounts, name)
+    pairs = np.empty(len(observations.pairs.value), PAIRS)
+    for name in PAIRS.names or ():
+        pairs[name] = getattr(observations.pairs, name)
+    return record_of(
+        observations.source,
+        observations.step,
+        accounts.ids,
+        facts.tobytes(),
+        pairs.tobytes(),
+        observations.judged if len(observations.judged.account) else None,
+        observations.models,
+    )
+
+
+def record_of(
+    source: int,
+    step: int,
+    ids: Sequence[str],
+    facts: bytes,
+    pairs: bytes,
+    judged: Judged | None,
+    models: Sequence[tuple[int, str, int]],
+) -> bytes:
+    """Return the record whose rows are already bytes (dtypes FACTS and PAIRS): a batch closes thousands of steps."""
+    told = b"" if judged is None else wire.encode(judged)
+    return msgspec.msgpack.encode((_VERSION, source, step, ids, facts, pairs, told, models))
 
 
 def decode(data: bytes) -> Observations:
-    """Return the observations of a record; raise DecodeError when it is not one."""
-    return wire.decode(Observations, data)
+    """Return the observations of a record, views of its bytes; raise DecodeError when it is not one."""
+    try:
+        version, source, step, ids, fact_rows, pair_rows, told, models = _decoder.decode(data)
+        if version != _VERSION:
+            raise DecodeError("observations_version", f"version {version}, this worker reads {_VERSION}")
+        facts, pairs = np.frombuffer(fact_rows, FACTS), np.frombuffer(pair_rows, PAIRS)
+        if len(facts) != len(ids):
+            raise DecodeError("observations_malformed", f"{len(ids)} accounts with facts of {len(facts)}")
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DecodeError("observations_malformed", str(error)) from None
+    return Observations(
+        source,
+        step,
+        AccountFacts(ids, **{name: facts[name] for name in _FACT_NAMES}),
+        Pairs(**{name: pairs[name] for name in PAIRS.names or ()}),
+        wire.decode(Judged, told) if told else _NOBODY,
+        models,
+    )

@@ -5,9 +5,10 @@
           ──► slots: words that belong to the question and not to the scaffold ──► runs of slots become one
 
 A slot is: a word with a digit · what stands between quotes or fences on the same line (`"` `'` `` ` ``, three of
-them across lines) · parts of URLs, e-mails, paths, identifiers and calls (words glued by `/ @ . _ = (`) · a
-capitalised word within a sentence (names; not where most of the prompt is in Title Case) · a list of three or
-more words with commas · a word longer than 24 bytes. What a slot holds does not matter, nor how many words.
+them across lines), but not the keys of JSON, nor where nearly the whole prompt is quoted · parts of URLs, e-mails,
+paths, identifiers and calls (words glued by `/ @ . _ = (`) · a capitalised word within a sentence (names; not where
+most of the prompt is in Title Case) · a list of three or more words with commas · a word longer than 24 bytes.
+What a slot holds does not matter, nor how many words.
 
 Why numpy over bytes: on the machine of the first measurement, `str.lower().split()` with one dictionary look-up
 per word costs 14 µs for a 2 KB prompt and a regular expression 41 µs, before anything is known about slots or
@@ -41,6 +42,7 @@ LAST_CHARS: Final = 2048
 PIECE: Final = 16  # bytes; a longer word counts as several
 LONG_WORD_BYTES: Final = 24
 NORMALISE_CHARS: Final = 128
+WRAPPED_SHARE: Final = 12  # with fewer than one word in so many outside quotes, the quotes wrap the prompt itself
 
 U8 = npt.NDArray[np.uint8]
 Pairs = tuple[I64, I64]
@@ -48,7 +50,7 @@ Pairs = tuple[I64, I64]
 _WORD, _DIGIT, _UPPER, _LOWER, _GLUE, _SIGIL, _MARK, _END = (1 << i for i in range(8))
 _LOWERCASE: Final = bytes(range(65)) + bytes(range(97, 123)) + bytes(range(91, 256))
 _BLANKS: Final = bytes(range(33)) + b"\x7f"
-_NEWLINE, _SPACE, _QUOTE, _APOSTROPHE, _COMMA, _HYPHEN, _BACKTICK = b"\n \"',-`"
+_NEWLINE, _SPACE, _QUOTE, _APOSTROPHE, _COMMA, _HYPHEN, _BACKTICK, _COLON = b"\n \"',-`:"
 
 
 def _byte_classes() -> bytes:
@@ -103,16 +105,12 @@ class MaskedWords:
     `opens`  [m] the word begins a sentence or line
     `first`  [n + 1] row r holds the words first[r]:first[r + 1]
     `words`  [n] length in words before runs of slots were joined
-    `low`, `line_first`, `line_row`  the folded bytes, where each line starts in them, and its row
     """
 
     code: U64
     opens: Mask
     first: I64
     words: I64
-    low: U8
-    line_first: I64
-    line_row: I64
 
 
 def fold(text: str) -> tuple[bytes, bytes]:
@@ -141,8 +139,14 @@ def fold(text: str) -> tuple[bytes, bytes]:
 
 
 def digest(text: str, low: bytes, key: int) -> int:
-    """Return the keyed hash of the whole prompt without case and white space; `low` is its folded part."""
-    value = xxhash.xxh3_64_intdigest(low.translate(None, _BLANKS), key)
+    """Return the keyed hash of the whole prompt without case and white space; 0 if nothing is left of it.
+
+    `low` is its folded part; what is not folded counts as it stands.
+    """
+    visible = low.translate(None, _BLANKS)
+    if not visible:
+        return 0
+    value = xxhash.xxh3_64_intdigest(visible, key)
     if len(text) > FIRST_CHARS + LAST_CHARS:
         unread = text[FIRST_CHARS:-LAST_CHARS].encode("utf-8", "surrogatepass")
         value = xxhash.xxh3_64_intdigest(unread, value)
@@ -164,9 +168,8 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
     count = len(start)
     first = np.searchsorted(start, row_at)
     code = _codes(low_bytes, start, end)
-    line_first, line_row = _lines(low, row_at)
     if count == 0:
-        return MaskedWords(code, np.zeros(0, np.bool_), first, np.diff(first), low, line_first, line_row)
+        return MaskedWords(code, np.zeros(0, np.bool_), first, np.diff(first))
 
     gap = np.empty(count, np.int64)
     gap[0] = 1 << 20
@@ -180,13 +183,13 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
     gap[leads] = 1 << 20
     opens[leads] = True
 
-    slot = _spans(low, classes, start, row_at)
     digits = np.zeros(count, np.bool_)
-    digits[np.searchsorted(start, np.flatnonzero(classes & _DIGIT), "right") - 1] = True
-    slot |= digits | (size > LONG_WORD_BYTES)
+    digits[np.searchsorted(start, np.flatnonzero((classes & _DIGIT) != 0), "right") - 1] = True
+    slot = digits | (size > LONG_WORD_BYTES)
     _mask_glued(slot, digits, classes, low, start, end, gap)
     _mask_names(slot, classes, start, before, gap, first, opens)
     _mask_lists(slot, low, start, gap)
+    _mask_spans(slot, _spans(low, classes, start, row_at), first)
 
     code[slot] = SLOT
     keep = ~slot
@@ -198,9 +201,6 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
         opens=opens[kept],
         first=np.searchsorted(kept, first),
         words=np.diff(first),
-        low=low,
-        line_first=line_first,
-        line_row=line_row,
     )
 
 
@@ -261,13 +261,6 @@ def _codes(low: bytes, start: I64, end: I64) -> U64:
     return code
 
 
-def _lines(low: U8, row_at: I64) -> tuple[I64, I64]:
-    """Return where each line starts and its row."""
-    breaks = np.flatnonzero(low[: row_at[-1] - 1] == _NEWLINE)
-    line_first = breaks[len(_FRONT) - 1 :] + 1
-    return line_first, np.searchsorted(row_at, line_first, "right") - 1
-
-
 def _pairs(at: I64, group: I64) -> Pairs:
     """Return first and second of each pair of marks, taken in order within a group; an odd last one is left."""
     if len(at) < 2:
@@ -282,7 +275,7 @@ def _pairs(at: I64, group: I64) -> Pairs:
 
 def _spans(low: U8, classes: U8, start: I64, row_at: I64) -> Mask:
     """Return which words stand between quotes or fences."""
-    at = np.flatnonzero(classes & _MARK)
+    at = np.flatnonzero((classes & _MARK) != 0)
     char = low[at]
     line = np.cumsum(char == _NEWLINE)
     marks = char != _NEWLINE
@@ -305,10 +298,24 @@ def _spans(low: U8, classes: U8, start: I64, row_at: I64) -> Mask:
     opening = opening[opening != closing]
     paired = np.flatnonzero(opening[:-1] & ~opening[1:] & (line[chosen[:-1]] == line[chosen[1:]]))
     spans.append((at[chosen[paired]], at[chosen[paired + 1]]))
-    begin = np.searchsorted(start, np.concatenate([s[0] for s in spans]))
-    stop = np.searchsorted(start, np.concatenate([s[1] for s in spans]))
+    opening_at = np.concatenate([s[0] for s in spans])
+    closing_at = np.concatenate([s[1] for s in spans])
+    value = low[closing_at + 1] != _COLON
+    begin = np.searchsorted(start, opening_at[value])
+    stop = np.searchsorted(start, closing_at[value])
     inside += np.bincount(begin, minlength=len(inside)) - np.bincount(stop, minlength=len(inside))
     return np.cumsum(inside)[:-1] > 0
+
+
+def _mask_spans(slot: Mask, span: Mask, first: I64) -> None:
+    """Mask what is quoted, except in rows with hardly a word outside: there the quoted text is the prompt."""
+    full = np.flatnonzero(first[:-1] < first[1:])
+    words = np.diff(first)[full]
+    outside = np.add.reduceat(~(slot | span), first[full], dtype=np.int64)
+    wrapped = outside * WRAPPED_SHARE < words
+    if wrapped.any():
+        span &= ~np.repeat(wrapped, words)
+    slot |= span
 
 
 def _mask_glued(slot: Mask, digits: Mask, classes: U8, low: U8, start: I64, end: I64, gap: I64) -> None:

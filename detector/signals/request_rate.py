@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from detector.event import F32
 from detector.signals import ramp
 from detector.window.columns import AccountColumns, Column
@@ -20,12 +22,14 @@ class RequestRate:
 
     name: ClassVar[str] = "request_rate"
     needs: ClassVar[tuple[Column, ...]] = (Column.REQUESTS_5M,)
-    ordinary_per_minute: float = 60.0  # above what the fastest of 170 public API clients' medians reach per key
+    rises_with: ClassVar[tuple[Column, ...]] = (Column.REQUESTS_5M,)
+    ordinary_per_minute: float = 60.0  # the fixed rule of a published rate-based detector; agents reach it in bursts
     extreme_per_minute: float = 1200.0  # twenty a second: nobody types, and few clients need it
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; always known."""
-        return ramp.logarithmic(accounts[Column.REQUESTS_5M] / 5, self.ordinary_per_minute, self.extreme_per_minute)
+        per_minute = accounts[Column.REQUESTS_5M] / np.float32(5)
+        return ramp.logarithmic(per_minute, self.ordinary_per_minute, self.extreme_per_minute)
 
     def value(self, accounts: AccountColumns, row: int) -> float:
         """Requests per minute."""

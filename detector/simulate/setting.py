@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from detector.simulate.actors import DAY_MS, FOREVER_MS, HOUR_MS, I64, Cohort, Table, actors, uniforms, mixed
+from detector.simulate.actors import DAY_MS, FOREVER_MS, HOUR_MS, I64, Cohort, Table, actors, mixed, uniforms
 from detector.simulate.clients import PARAMETERS, SDKS, Fields, Shapes, hashed, picks
 from detector.simulate.networks import NETWORKS
 from detector.simulate.roster import Roster, creations
@@ -28,7 +28,7 @@ class Setting:
     roster: Roster
     begin_ms: int = BEGIN_MS
     shapes: Shapes = field(default_factory=Shapes)
-    cohorts: list[Cohort] = field(default_factory=list)
+    tables: dict[str, list[Table]] = field(default_factory=dict)
 
     @property
     def end_ms(self) -> int:
@@ -93,5 +93,9 @@ class Setting:
             table["shape"][row] = self.shapes.add(fields, SDKS[clients[row]][:2], **values)
 
     def join(self, name: str, table: Table) -> None:
-        """Put a finished cohort into the simulation."""
-        self.cohorts.append(Cohort(name, table))
+        """Put actors into the simulation; those who join under one name are drawn together."""
+        self.tables.setdefault(name, []).append(table)
+
+    def cohorts(self) -> list[Cohort]:
+        """Return a cohort for each name, in the order in which the names were first joined."""
+        return [Cohort(name, np.concatenate(tables)) for name, tables in self.tables.items()]

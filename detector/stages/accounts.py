@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -31,10 +32,10 @@ from detector import score
 from detector.account import AccountRecord
 from detector.campaign.link import links_of
 from detector.campaign.observation import CAPABILITIES
-from detector.event import I64, EventBatch, Mask, hash64
+from detector.event import F32, I64, EventBatch, Mask, Sketches, hash64
 from detector.signals import SIGNALS, Signal
 from detector.stages.records import Records
-from detector.stages.steps import FACTS, MODEL, PAIR, Pending, Sentences, Verdicts, messages, nothing
+from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message
 from detector.window import activity, rest
 from detector.window.clock import UNSET, PartitionClock
@@ -168,7 +169,7 @@ class AccountStage:
         state.deleted, state.changed = [], False
         dirty = np.flatnonzero(self._dirty & (self._partition == partition))
         tails = [self._records.dump(row) for row in dirty.tolist()]
-        encoded = rest.encode(self._table[dirty], tails)
+        encoded = rest.encode(activity.rows_of(self._table, dirty), tails)
         rows |= {f"a{self._ids[row]}": value for row, value in zip(dirty.tolist(), encoded, strict=True)}
         self._dirty[dirty] = False
         for generation in [g for g in state.id_chunks if g not in state.recent.generations()]:
@@ -187,6 +188,14 @@ class AccountStage:
         )
         self._evict()
         return rows, outbox
+
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._partitions[partition].outbox)
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the partition's clock; -1 before its first event."""
+        return self._partitions[partition].clock.clock_ms
 
     def _evict(self) -> None:
         excess = len(self._ids) - len(self._free) - self._settings.hot_accounts
@@ -216,8 +225,8 @@ class AccountStage:
         self._ids.extend([""] * (len(ids) - len(reused)))
         if len(self._ids) > len(self._table):
             more = max(len(self._table), len(self._ids) - len(self._table))
-            self._table = np.concatenate([self._table, activity.fresh(more)])
-            self._known = np.concatenate([self._known, np.zeros(more, activity.KNOWN)])
+            self._table = joined([self._table, activity.fresh(more)], activity.ROW)
+            self._known = joined([self._known, np.zeros(more, activity.KNOWN)], activity.KNOWN)
             self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
             self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
             self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])
@@ -225,7 +234,8 @@ class AccountStage:
             state.rows[account_id] = row
             self._ids[row] = account_id
             self._account[row] = hash64(account_id, self._settings.hash_key)
-        self._table[rows] = activity.fresh(1)
+        plain = f"V{activity.ROW.itemsize}"
+        self._table.view(plain)[rows] = activity.fresh(1).view(plain)
         known = np.zeros(1, activity.KNOWN)
         for name in ("created_ms", "status_ms", "tier", "status"):
             known[name] = -1
@@ -313,8 +323,9 @@ class AccountStage:
         bounds = np.cumsum(np.bincount(rank)).tolist()
         for start, end in zip([0, *bounds], bounds, strict=False):
             chosen = order[start:end]
-            row, opened = cells.row[chosen], self._table["open_step"][cells.row[chosen]]
-            self._judge(row[(opened >= 0) & (opened < cells.step[chosen])])
+            among = cells.row[chosen]
+            opened = self._table["open_step"][among]
+            self._judge(among[(opened >= 0) & (opened < cells.step[chosen])])
             activity.add(self._table, cells, chosen)
         self._open = np.unique(np.concatenate([self._open, cells.row[heads]]))
         self._dirty[cells.row[heads]] = True
@@ -347,10 +358,11 @@ class AccountStage:
         step = table["open_step"][rows]
         end_ms = (step + 1) * settings.cadence_ms
         renewed = rows[self._known["next_ms"][rows] < end_ms]
-        for row, end in zip(renewed.tolist(), ((table["open_step"][renewed] + 1) * settings.cadence_ms).tolist(), strict=True):
-            self._records.apply(row, self._ids[row], end, self._known)
+        for row, opened in zip(renewed.tolist(), table["open_step"][renewed].tolist(), strict=True):
+            self._records.apply(row, self._ids[row], (opened + 1) * settings.cadence_ms, self._known)
         accounts = activity.columns(table, rows, end_ms, self._known[rows], self._account[rows])
-        strengths = np.stack([signal.strengths(accounts) for signal in self._signals])
+        # Rounded, because a logarithm may differ in its last bit with the place of an account in its batch.
+        strengths = np.round(np.stack([signal.strengths(accounts) for signal in self._signals]), 4)
         scores = score.scores(self._signal_names, strengths)
         table["score"][rows] = scores
         table["open_step"][rows] = -1
@@ -360,16 +372,18 @@ class AccountStage:
         for name, missing in zip(self._signal_names, np.isnan(strengths).sum(axis=1).tolist(), strict=True):
             self.unavailable[name] += missing
 
-        facts = np.empty(len(rows), FACTS)
-        facts["row"], facts["step"], facts["score"] = rows, step, scores
-        facts["account"], facts["partition"] = accounts.account, self._partition[rows]
+        closed = np.empty(len(rows), CLOSED)
+        closed["row"], closed["step"] = rows, step
+        closed["account"], closed["partition"] = accounts.account, self._partition[rows]
+        facts = closed["facts"]
+        facts["score"] = scores
         for name in ("created_ms", "status_ms", "org", "tier", "status"):
             facts[name] = self._known[name][rows]
         for name in ("first_seen_ms", "requests", "output_tokens", "capabilities", "labels"):
             facts[name] = table[name][rows]
         for name, column in _FACTS_READ:
             facts[name] = accounts[column]
-        self._facts.append(facts)
+        self._facts.append(closed)
 
     def _share_signups(self, rows: I64, step: I64, end_ms: I64) -> None:
         """Note the links of the records of these accounts: once a day, and when a record brings others."""
@@ -392,9 +406,7 @@ class AccountStage:
         pairs["first_ms"] = pairs["last_ms"] = np.where(newest < 0, end_ms[which] - 1, newest)
         self._signups.append(pairs)
 
-    def _tell(
-        self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: Any, scores: Any
-    ) -> None:
+    def _tell(self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: F32, scores: F32) -> None:
         """Note the judgements that raise, clear or change an account's alert."""
         settings = self._settings
         told = self._table["told_score"][rows]
@@ -410,14 +422,14 @@ class AccountStage:
             Verdicts(rows[chosen], step[chosen], end_ms[chosen], scores[chosen], strengths[:, chosen].T, because)
         )
 
-    def _sentences(self, accounts: AccountColumns, strengths: Any, row: int) -> Sentences:
+    def _sentences(self, accounts: AccountColumns, strengths: F32, row: int) -> Sentences:
         return tuple(
             (
                 self._signals[number].name,
                 strength,
                 weight,
-                self._signals[number].value(accounts, row),
-                self._signals[number].baseline(accounts, row),
+                _rounded(self._signals[number].value(accounts, row)),
+                _rounded(self._signals[number].baseline(accounts, row)),
                 self._signals[number].because(accounts, row),
             )
             for number, strength, weight in score.strongest(self._signal_names, strengths, self._settings.reasons)
@@ -440,30 +452,28 @@ class AccountStage:
         closed = []
         for partition, mine in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
             state = self._partitions[partition]
+            over = mine["step"] < state.step
             if ticks[partition][0] < state.step:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
-                over = mine["step"] < state.step
                 closed += [*state.pending.take(), mine[over]]
-                mine = mine[~over]
-            if len(mine):
-                state.pending.add(mine)
+            if not over.all():
+                state.pending.add(mine[~over])
         if closed:
-            self._announce(ticks, np.concatenate(closed))
+            self._announce(ticks, joined(closed, PAIR))
 
     def _announce(self, ticks: dict[int, list[int]], pairs: npt.NDArray[Any]) -> None:
-        facts = np.concatenate(self._facts) if self._facts else np.zeros(0, FACTS)
-        pairs = np.concatenate([pairs, *self._signups])
+        facts = joined(self._facts, CLOSED)
+        pairs = joined([pairs, *self._signups], PAIR)
         told = _joined(self._verdicts, len(self._signals))
         self._facts, self._verdicts, self._signups = [], [], []
         wide = self._settings.link_partitions
         records = {
-            (source, step): out
-            for source, step, out in messages(facts, pairs, told, self._ids, self._models, wide)
+            (source, step): out for source, step, out in messages(facts, pairs, told, self._ids, self._models, wide)
         }
         for partition, steps in sorted(ticks.items()):
             state = self._partitions[partition]
-            for before, after in zip(steps, steps[1:], strict=False):
+            for before, after in pairwise(steps):
                 if (partition, before) in records:
                     state.outbox += records[partition, before]
                     state.told = before
@@ -486,7 +496,7 @@ def _split(pairs: npt.NDArray[Any], partition: npt.NDArray[Any], partitions: lis
     if len(partitions) == 1:
         return [(partitions[0], pairs)]
     order = np.argsort(partition.astype(np.int16), kind="stable")
-    pairs, partition = pairs[order], partition[order]
+    pairs, partition = activity.rows_of(pairs, order), partition[order]
     bounds = np.searchsorted(partition, [*partitions, partitions[-1] + 1]).tolist()
     return [(p, pairs[start:end]) for p, start, end in zip(partitions, bounds, bounds[1:], strict=False)]
 
@@ -504,12 +514,19 @@ def _taken(batch: EventBatch, kept: I64) -> EventBatch:
     """Return the batch with only the `kept` events."""
     place = np.full(len(batch), -1, np.int64)
     place[kept] = np.arange(len(kept))
-    sketches = replace(batch.sketches, **{f.name: getattr(batch.sketches, f.name)[kept] for f in fields(batch.sketches)})
-    columns = {
-        f.name: column[kept] for f in fields(batch) if isinstance(column := getattr(batch, f.name), np.ndarray)
-    }
+    sketches = replace(batch.sketches, **{name: column[kept] for name, column in _columns_of(batch.sketches)})
+    columns: dict[str, Any] = {name: column[kept] for name, column in _columns_of(batch)}
     records = tuple((int(place[event]), record) for event, record in batch.records if place[event] >= 0)
     return replace(batch, **columns, sketches=sketches, records=records)
+
+
+def _columns_of(record: EventBatch | Sketches) -> list[tuple[str, npt.NDArray[Any]]]:
+    found = [(field.name, getattr(record, field.name)) for field in fields(record)]
+    return [(name, column) for name, column in found if isinstance(column, np.ndarray)]
+
+
+def _rounded(number: float) -> float | None:
+    return None if np.isnan(number) else float(f"{number:.6g}")
 
 
 def _joined(verdicts: list[Verdicts], signals: int) -> Verdicts:

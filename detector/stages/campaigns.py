@@ -20,7 +20,7 @@ from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
-from detector.campaign.evolve import Campaign, belongs_to, campaign_id, merge
+from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, components, read
 from detector.campaign.link import mix
 from detector.campaign.membership import belongs
@@ -37,7 +37,6 @@ DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
-_RANK: Final = {"watch": 0, "warning": 1, "critical": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +328,8 @@ class CampaignPartition:
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
         """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
         if campaign.severity == "watch" and loud != "watch":
-            campaign.announced, campaign.seq, campaign.raised = set(), 0, False
-        if _RANK[loud] > _RANK[campaign.severity]:
+            campaign.begin_alert()
+        if RANK[loud] > RANK[campaign.severity]:
             campaign.severity = loud
 
     def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
@@ -529,6 +528,15 @@ class CampaignStage:
         """Return the rows changed since the last drain and what to publish, and forget both."""
         outbox, self._outbox[partition] = self._outbox[partition], []
         return self._journals[partition].rows(self._state[partition]), outbox
+
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._outbox[partition])
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the end of the last step that any source has closed; -1 before."""
+        last = max(self._state[partition].closed.values(), default=-1)
+        return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
 
     def sizes(self) -> dict[str, int]:
         """Return what is held: accounts, links, edges, campaigns."""

@@ -6,6 +6,7 @@ a slow replay closes thousands of steps a batch with a handful of events in each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.campaign import observation
-from detector.campaign.observation import CAPABILITIES, AccountFacts, Judged, Observations, Pairs
-from detector.event import F32, I64, LABELS, U64
+from detector.campaign.link import mix
+from detector.campaign.observation import Judged
+from detector.campaign.table import HashIndex
+from detector.event import F32, I64, U64
 from detector.stores import Message
+from detector.window.activity import rows_of
 
 Sentences = tuple[tuple[str, float, float, float | None, float | None, str], ...]
 Rows = npt.NDArray[Any]
@@ -38,32 +42,11 @@ PAIR: Final = np.dtype(
 )
 """An account row used link (kind, value) with text `item` (0 unknown) in a step."""
 
-FACTS: Final = np.dtype(
-    [
-        ("row", "<i8"),
-        ("step", "<i8"),
-        ("account", "<u8"),
-        ("partition", "<i4"),
-        ("created_ms", "<i8"),
-        ("first_seen_ms", "<i8"),
-        ("status_ms", "<i8"),
-        ("org", "<u8"),
-        ("tier", "i1"),
-        ("status", "i1"),
-        ("requests", "<i8"),
-        ("output_tokens", "<i8"),
-        ("requests_24h", "<f4"),
-        ("active_hours_24h", "<f4"),
-        ("refused_24h", "<f4"),
-        ("single_turn_24h", "<f4"),
-        ("score", "<f4"),
-        ("capabilities", "<i4", (len(CAPABILITIES),)),
-        ("labels", "<i4", (len(LABELS),)),
-    ]
+CLOSED: Final = np.dtype(
+    [("row", "<i8"), ("step", "<i8"), ("account", "<u8"), ("partition", "<i4"), ("facts", observation.FACTS)]
 )
 """AccountFacts of an account row at the end of a step in which it was active."""
 
-_FACT_COLUMNS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -80,14 +63,28 @@ class Verdicts:
 
 
 def gathered(key: U64, pairs: Rows) -> tuple[U64, Rows]:
-    """Sort pairs by (key, value, item) and merge those that agree in all three; return keys and pairs."""
-    columns = (pairs["value"], key)
-    order = np.lexsort((pairs["item"], *columns) if pairs["item"].any() else columns)
-    key, pairs = key[order], pairs[order]
+    """Sort pairs by (key, value, item) and merge those that agree in all three; return keys and pairs.
+
+    One sort of 64-bit numbers is several times faster than a sort by three columns, so the key is filled
+    up with the first bits of the value, and only runs that this leaves undecided are sorted again.
+    """
+    if not len(pairs):
+        return key, pairs
+    value, item = pairs["value"], pairs["item"]
+    room = 64 - int(key.max()).bit_length()
+    packed = (key << np.uint64(room)) | (value >> np.uint64(64 - room)) if 0 < room < 64 else key
+    order = np.argsort(packed)
+    packed = packed[order]
+    same = packed[1:] == packed[:-1]
+    undecided = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    if len(undecided):
+        among = order[undecided]
+        order[undecided] = among[np.lexsort((item[among], value[among], key[among]))]
+    key, pairs = key[order], rows_of(pairs, order)
     starts = _starts(key, pairs["value"], pairs["item"])
     if len(starts) == len(pairs):
         return key, pairs
-    merged = pairs[starts]
+    merged = rows_of(pairs, starts)
     merged["count"] = np.add.reduceat(pairs["count"], starts)
     merged["output_tokens"] = np.add.reduceat(pairs["output_tokens"], starts)
     merged["first_ms"] = np.minimum.reduceat(pairs["first_ms"], starts)
@@ -106,14 +103,10 @@ def _starts(*columns: Rows) -> I64:
     return np.flatnonzero(change)
 
 
-def compacted(pairs: Rows) -> Rows:
-    """Merge the pairs of one open step that agree in row, kind, value and item."""
-    return gathered((pairs["row"].astype(np.uint64) << np.uint64(8)) | pairs["kind"], pairs)[1]
-
-
 def nothing(source: int, step: int, link_partition: int) -> Message:
     """Return the announcement that a source has closed a step in which it has nothing to say to a link partition."""
-    return Message("observations", link_partition, str(source), _empty(source, step))
+    record = observation.record_of(source, step, (), b"", b"", None, ())
+    return Message("observations", link_partition, str(source), record)
 
 
 def messages(
@@ -127,7 +120,7 @@ def messages(
     """
     if not len(facts):
         return []
-    facts = facts[np.lexsort((facts["account"], facts["step"], facts["partition"]))]
+    facts = rows_of(facts, np.lexsort((facts["account"], facts["step"], facts["partition"])))
     begins = _starts(facts["partition"], facts["step"])
     of_step = np.zeros(len(facts), np.int64)
     of_step[begins] = 1
@@ -139,72 +132,54 @@ def messages(
     find = _Finder(facts)
     at = find(pairs["row"], pairs["step"])
     kind = pairs["kind"].astype(np.uint64)
-    to = np.where(kind == MODEL, home[at], fact_message[at] + pairs["value"] % wide)
+    to: U64 = np.where(kind == MODEL, home[at], fact_message[at] + pairs["value"] % wide)
     key, pairs = gathered(((to << np.uint64(26) | at.astype(np.uint64)) << np.uint64(5)) | kind, pairs)
     starts = _starts(key, pairs["value"])
     at_home = (home << np.uint64(26)) | np.arange(len(facts), dtype=np.uint64)
-    table = np.unique(np.concatenate([key[starts] >> np.uint64(5), at_home]))
+    table = np.sort(np.concatenate([key[starts] >> np.uint64(5), at_home]))
+    table = table[_starts(table)]
     count_messages = len(begins) * link_partitions
     edges = np.arange(count_messages + 1, dtype=np.uint64)
     table_bounds = np.searchsorted(table, edges << np.uint64(26))
-    told = facts[(table & np.uint64((1 << 26) - 1)).astype(np.int64)]
+    told = rows_of(facts, (table & np.uint64((1 << 26) - 1)).astype(np.int64))
     told_ids = [ids[row] for row in told["row"].tolist()]
 
     head = key[starts]
     index = np.searchsorted(table, head >> np.uint64(5)) - table_bounds[(head >> np.uint64(31)).astype(np.int64)]
     is_link = (head & np.uint64(31)) != MODEL
-    link_key, model_key = head[is_link], head[~is_link]
-    columns = Pairs(index[is_link].astype(np.int32), *(column[is_link] for column in _pair_columns(pairs, starts)))
-    pair_bounds = np.searchsorted(link_key, edges << np.uint64(31))
-    model_bounds = np.searchsorted(model_key, edges << np.uint64(31)).tolist()
-    model_counts = np.add.reduceat(pairs["count"], starts)[~is_link] if len(starts) else np.zeros(0, np.int32)
-    model_rows = list(
-        zip(
-            index[~is_link].tolist(),
-            (models[value] for value in pairs["value"][starts][~is_link].tolist()),
-            model_counts.tolist(),
-            strict=True,
+    rows = _rows(pairs, starts)
+    rows["account"] = index
+    by_model, rows = rows[~is_link], rows[is_link]
+    model_bounds = np.searchsorted(head[~is_link], edges << np.uint64(31)).tolist()
+    model_rows = [
+        (account, models[value], count)
+        for account, value, count in zip(
+            by_model["account"].tolist(), by_model["value"].tolist(), by_model["count"].tolist(), strict=True
         )
-    )
+    ]
     judged, judged_bounds = _judged(verdicts, find, at_home, table, table_bounds, edges)
 
+    pair_at = (np.searchsorted(head[is_link], edges << np.uint64(31)) * observation.PAIRS.itemsize).tolist()
+    table_at, judged_at = table_bounds.tolist(), judged_bounds.tolist()
+    fact_bytes, pair_bytes = told["facts"].tobytes(), rows.tobytes()
+    fact_size = observation.FACTS.itemsize
     result = []
-    table_at, pair_at, judged_at = table_bounds.tolist(), pair_bounds.tolist(), judged_bounds.tolist()
-    facts_columns = {name: np.ascontiguousarray(told[name]) for name in _FACT_COLUMNS}
-    for number, (source, step) in enumerate(
-        zip(facts["partition"][begins].tolist(), facts["step"][begins].tolist(), strict=True)
-    ):
+    m = 0
+    for source, step in zip(facts["partition"][begins].tolist(), facts["step"][begins].tolist(), strict=True):
         out = []
         for q in range(link_partitions):
-            m = number * link_partitions + q
-            a, a_end, p, p_end, j, j_end = (
-                table_at[m],
-                table_at[m + 1],
-                pair_at[m],
-                pair_at[m + 1],
-                judged_at[m],
-                judged_at[m + 1],
-            )
-            if a == a_end:
-                out.append(nothing(source, step, q))
-                continue
-            record = Observations(
+            a, a_end = table_at[m], table_at[m + 1]
+            record = observation.record_of(
                 source,
                 step,
-                AccountFacts(
-                    tuple(told_ids[a:a_end]), **{name: column[a:a_end] for name, column in facts_columns.items()}
-                ),
-                _cut(columns, p, p_end),
-                Judged(
-                    judged.account[j:j_end],
-                    judged.tick_ms[j:j_end],
-                    judged.score[j:j_end],
-                    judged.strengths[j:j_end],
-                    judged.because[j:j_end],
-                ),
-                tuple(model_rows[model_bounds[m] : model_bounds[m + 1]]),
+                told_ids[a:a_end],
+                fact_bytes[a * fact_size : a_end * fact_size],
+                pair_bytes[pair_at[m] : pair_at[m + 1]],
+                _between(judged, judged_at[m], judged_at[m + 1]) if judged_at[m] < judged_at[m + 1] else None,
+                model_rows[model_bounds[m] : model_bounds[m + 1]],
             )
-            out.append(Message("observations", q, str(source), observation.encode(record)))
+            out.append(Message("observations", q, str(source), record))
+            m += 1
         result.append((source, step, out))
     return result
 
@@ -224,36 +199,30 @@ class _Finder:
         return place
 
 
-def _pair_columns(pairs: Rows, starts: I64) -> list[Rows]:
-    """Return the columns of Pairs after `account`: each run of texts of a pair merged into one row."""
+def _rows(pairs: Rows, starts: I64) -> Rows:
+    """Return the rows of records (dtype observation.PAIRS): each run of texts of a pair merged into one."""
+    rows = np.zeros(len(starts), observation.PAIRS)
     if not len(starts):
-        empty = pairs[:0]
-        return [empty[n] for n in ("kind", "value", "count", "count", "item", "output_tokens", "first_ms", "last_ms")]
+        return rows
     item = pairs["item"]
     least = np.minimum.reduceat(np.where(item == 0, _NO_ITEM, item), starts)
-    return [
-        pairs["kind"][starts],
-        pairs["value"][starts],
-        np.add.reduceat(pairs["count"], starts),
-        np.add.reduceat((item != 0).astype(np.int32), starts),
-        np.where(least == _NO_ITEM, np.uint64(0), least),
-        np.add.reduceat(pairs["output_tokens"], starts),
-        np.minimum.reduceat(pairs["first_ms"], starts),
-        np.maximum.reduceat(pairs["last_ms"], starts),
-    ]
+    rows["kind"], rows["value"] = pairs["kind"][starts], pairs["value"][starts]
+    rows["count"] = np.add.reduceat(pairs["count"], starts)
+    rows["items"] = np.add.reduceat((item != 0).astype(np.int32), starts)
+    rows["item"] = np.where(least == _NO_ITEM, np.uint64(0), least)
+    rows["output_tokens"] = np.add.reduceat(pairs["output_tokens"], starts)
+    rows["first_ms"] = np.minimum.reduceat(pairs["first_ms"], starts)
+    rows["last_ms"] = np.maximum.reduceat(pairs["last_ms"], starts)
+    return rows
 
 
-def _cut(pairs: Pairs, start: int, end: int) -> Pairs:
-    return Pairs(
-        pairs.account[start:end],
-        pairs.kind[start:end],
-        pairs.value[start:end],
-        pairs.count[start:end],
-        pairs.items[start:end],
-        pairs.item[start:end],
-        pairs.output_tokens[start:end],
-        pairs.first_ms[start:end],
-        pairs.last_ms[start:end],
+def _between(judged: Judged, start: int, end: int) -> Judged:
+    return Judged(
+        judged.account[start:end],
+        judged.tick_ms[start:end],
+        judged.score[start:end],
+        judged.strengths[start:end],
+        judged.because[start:end],
     )
 
 
@@ -276,56 +245,86 @@ def _judged(
     return judged, np.searchsorted(key, edges << np.uint64(26))
 
 
-def _nobody() -> AccountFacts:
-    columns = {name: np.zeros(0, FACTS).copy()[name] for name in _FACT_COLUMNS}
-    return AccountFacts((), **columns)
-
-
-_NO_PAIRS: Final = Pairs(np.zeros(0, np.int32), *_pair_columns(np.zeros(0, PAIR), np.zeros(0, np.int64)))
-_NO_VERDICTS: Final = Judged(
-    np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), np.float32), ()
-)
-_SILENCE: Final = observation.encode(Observations(0, 0, _nobody(), _NO_PAIRS, _NO_VERDICTS, ()))
-
-
-def _empty(source: int, step: int) -> bytes:
-    """Encode an empty record: as `_SILENCE`, but for source and step."""
-    return observation.encode(Observations(source, step, _nobody(), _NO_PAIRS, _NO_VERDICTS, ()))
-
-
 class Pending:
-    """The pairs of one partition's open step, and the chunks of them that the store already holds."""
+    """The pairs of one partition's open step, and the chunks of them that the store already holds.
+
+    What comes in is folded together by a hash table of (row, kind, value, item), so that a dense
+    stream costs memory by what is different in it, not by how much it is.
+    """
 
     def __init__(self) -> None:
         """Hold nothing."""
-        self._kept: list[Rows] = []
-        self._fresh: list[Rows] = []
-        self._size = 0
-        self._compact_at = COMPACT_AT_LEAST
         self.chunks = 0
+        self._kept: list[Rows] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._raw: list[Rows] = []
+        self._raw_size = 0
+        self._index = HashIndex()
+        self._folded = np.zeros(0, PAIR)
+        self._sums = {name: np.zeros(0, np.int64) for name in _FOLDS}
+        self._size = 0
 
     def add(self, pairs: Rows) -> None:
         """Add pairs of the open step."""
-        self._fresh.append(pairs)
-        self._size += len(pairs)
-        if self._size > self._compact_at:
-            self._fresh = [compacted(np.concatenate(self._fresh))]
-            self._size = len(self._fresh[0])
-            self._compact_at = max(COMPACT_AT_LEAST, 4 * self._size)
+        self._raw.append(pairs)
+        self._raw_size += len(pairs)
+        if self._raw_size > FOLD_AT:
+            self._fold()
+
+    def _fold(self) -> None:
+        pairs = self._raw[0] if len(self._raw) == 1 else joined(self._raw, PAIR)
+        self._raw, self._raw_size = [], 0
+        with np.errstate(over="ignore"):
+            salted = pairs["value"] + pairs["item"] * _ODD + pairs["row"].astype(np.uint64) * _ODDER
+        identity = mix(salted, 1) | np.uint64(1 << 63)
+        at = self._index.lookup(identity)
+        missing = np.flatnonzero(at < 0)
+        if len(missing):
+            order = np.argsort(identity[missing])
+            found = identity[missing][order]
+            starts = _starts(found)
+            at[missing[order]] = self._size + np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(found))))
+            new = rows_of(pairs, missing[order[starts]])
+            self._index.insert(found[starts], np.arange(self._size, self._size + len(new)))
+            self._append(new)
+        for name, how in _FOLDS.items():
+            how.at(self._sums[name], at, pairs[name].astype(np.int64))
+
+    def _append(self, new: Rows) -> None:
+        end = self._size + len(new)
+        if end > len(self._folded):
+            self._folded = joined([self._folded[: self._size], np.zeros(2 * end - self._size, PAIR)], PAIR)
+            for name, column in self._sums.items():
+                self._sums[name] = np.concatenate([column[: self._size], np.zeros(2 * end - self._size, np.int64)])
+        self._folded[self._size : end] = new
+        for name in ("first_ms", "last_ms"):
+            self._sums[name][self._size : end] = new[name]
+        self._size = end
+
+    def _fresh(self) -> Rows:
+        pairs = self._folded[: self._size]
+        for name, column in self._sums.items():
+            pairs[name] = column[: self._size]
+        return pairs
 
     def take(self) -> list[Rows]:
         """Give up all pairs, as the step closes."""
-        taken = self._kept + self._fresh
-        self._kept, self._fresh, self._size = [], [], 0
+        taken = [*self._kept, self._fresh(), *self._raw]
+        self._kept = []
+        self._clear()
         return taken
 
     def drain(self, ids: list[str], models: dict[int, str]) -> bytes | None:
         """Return what was added since the last drain, in terms of ids and names; None when nothing was."""
-        if not self._fresh:
+        if self._raw:
+            self._fold()
+        if not self._size:
             return None
-        pairs = compacted(np.concatenate(self._fresh))
+        pairs = self._fresh()
         self._kept.append(pairs)
-        self._fresh, self._size = [], 0
+        self._clear()
         rows, index = np.unique(pairs["row"], return_inverse=True)
         written = pairs.copy()
         written["row"] = index
@@ -333,13 +332,22 @@ class Pending:
         content = ([ids[row] for row in rows.tolist()], [(value, models[value]) for value in named], written.tobytes())
         return msgspec.msgpack.encode(content)
 
-    def restore(self, chunk: bytes, rows_of: dict[str, int], models: dict[int, str]) -> None:
-        """Take back a chunk; `rows_of` says where each account's row is now."""
+    def restore(self, chunk: bytes, rows_of_ids: dict[str, int], models: dict[int, str]) -> None:
+        """Take back a chunk; `rows_of_ids` says where each account's row is now."""
         names, named, content = msgspec.msgpack.decode(chunk, type=tuple[list[str], list[tuple[int, str]], bytes])
         pairs = np.frombuffer(content, PAIR).copy()
-        pairs["row"] = np.array([rows_of[name] for name in names], np.int64)[pairs["row"]]
+        pairs["row"] = np.array([rows_of_ids[name] for name in names], np.int64)[pairs["row"]]
         models.update(named)
         self._kept.append(pairs)
 
 
-COMPACT_AT_LEAST: Final = 500_000  # pairs, some 60 bytes each
+def joined(parts: Sequence[Rows], dtype: np.dtype[Any]) -> Rows:
+    """Return structured arrays one after the other; as plain bytes, for numpy would copy field by field."""
+    plain = f"V{dtype.itemsize}"
+    return np.concatenate([np.zeros(0, plain), *(part.view(plain) for part in parts)]).view(dtype)
+
+
+_FOLDS: Final = {"count": np.add, "output_tokens": np.add, "first_ms": np.minimum, "last_ms": np.maximum}
+FOLD_AT: Final = 50_000  # pairs, some 60 bytes each
+_ODD: Final = np.uint64(0xD6E8FEB86659FD93)
+_ODDER: Final = np.uint64(0xA0761D6478BD642F)

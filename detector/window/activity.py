@@ -148,6 +148,11 @@ KNOWN: Final = np.dtype(
 """What the account's record says at the time of its last judgement: -1, NaN or 0 where unknown."""
 
 
+def rows_of(table: npt.NDArray[Any], rows: I64) -> npt.NDArray[Any]:
+    """Return a copy of some rows of a structured array; as plain bytes, for numpy would copy field by field."""
+    return table.view(f"V{table.dtype.itemsize}")[rows].view(table.dtype)
+
+
 def fresh(n: int) -> npt.NDArray[Any]:
     """Return n rows of accounts that have done nothing yet."""
     rows = np.zeros(n, ROW)
@@ -275,9 +280,7 @@ def cells_of(
     minute = np.where(late, clock_ms, at_ms) // MINUTE_MS
     order = np.lexsort((minute, step, rows))
     row, step, minute = rows[order], step[order], minute[order]
-    start = np.concatenate(
-        [[True], (row[1:] != row[:-1]) | (step[1:] != step[:-1]) | (minute[1:] != minute[:-1])]
-    )
+    start = np.concatenate([[True], (row[1:] != row[:-1]) | (step[1:] != step[:-1]) | (minute[1:] != minute[:-1])])
     starts = np.flatnonzero(start)
     cell = np.empty(len(order), np.int64)
     cell[order] = np.cumsum(start) - 1
@@ -293,23 +296,40 @@ def cells_of(
     if batch.sketches.labels.any():
         for label in range(len(LABELS)):
             labels[:, label] = np.bincount(cell[(batch.sketches.labels >> label) & 1 == 1], minlength=n)
-    single = n == len(order)
-    summed = amounts[:, order] if single else np.add.reduceat(amounts[:, order], starts, axis=1)
-    newest = np.where(late, -1, at_ms)[order]
+    groups = _Groups(order, starts)
     return Cells(
         row=row[starts],
         step=step[starts],
         time_ms=minute[starts] * MINUTE_MS,
-        newest_ms=newest if single else np.maximum.reduceat(newest, starts),
-        first_ms=at_ms[order] if single else np.minimum.reduceat(at_ms[order], starts),
-        amounts=np.ascontiguousarray(np.minimum(summed, LIMIT).T.astype(np.uint32)),
-        marks=marks[order] if single else np.bitwise_or.reduceat(marks[order], starts, axis=0),
+        newest_ms=groups.reduced(np.maximum, np.where(late, -1, at_ms)),
+        first_ms=groups.reduced(np.minimum, at_ms),
+        amounts=np.ascontiguousarray(np.minimum(groups.reduced(np.add, amounts), LIMIT).T.astype(np.uint32)),
+        marks=groups.reduced(np.bitwise_or, marks.T).T,
         buckets=histogram(distinct.bucket(template), distinct.BUCKETS, (template != 0) & ~late),
-        requests=np.diff(np.append(starts, len(order))),
-        output_tokens=tokens[order] if single else np.add.reduceat(tokens[order], starts),
+        requests=groups.sizes,
+        output_tokens=groups.reduced(np.add, tokens),
         capabilities=histogram(capability, CAPABILITY_CLASSES, capability >= 0),
         labels=labels,
     )
+
+
+class _Groups:
+    """Runs of `order` that begin at `starts`. Most hold one event, so only the others are reduced."""
+
+    def __init__(self, order: I64, starts: I64) -> None:
+        self.sizes: I64 = np.diff(np.append(starts, len(order)))
+        self._first = order[starts]
+        self._several = np.flatnonzero(self.sizes > 1)
+        sizes = self.sizes[self._several]
+        self._among = order[np.repeat(self.sizes > 1, self.sizes)]
+        self._starts = np.cumsum(sizes) - sizes
+
+    def reduced(self, how: np.ufunc, columns: npt.NDArray[Any]) -> Any:
+        """Return the reduction of each run of `columns` [..., n]."""
+        out = columns[..., self._first]
+        if len(self._several):
+            out[..., self._several] = how.reduceat(columns[..., self._among], self._starts, axis=-1)
+        return out
 
 
 def add(table: npt.NDArray[Any], cells: Cells, chosen: I64) -> None:
@@ -321,8 +341,8 @@ def add(table: npt.NDArray[Any], cells: Cells, chosen: I64) -> None:
     DAY.add(table["stamps_24h"], table["tiles_24h"], rows, time, amounts)
     _add_marks(table, rows, time, cells.marks[chosen], cells.buckets[chosen])
     _add_hours(table, rows, cells.newest_ms[chosen])
-    first = table["first_seen_ms"][rows]
-    table["first_seen_ms"][rows] = np.where(first < 0, cells.first_ms[chosen], np.minimum(first, cells.first_ms[chosen]))
+    first, earlier = table["first_seen_ms"][rows], cells.first_ms[chosen]
+    table["first_seen_ms"][rows] = np.where(first < 0, earlier, np.minimum(first, earlier))
     table["requests"][rows] += cells.requests[chosen]
     table["output_tokens"][rows] += cells.output_tokens[chosen]
     table["capabilities"][rows] += cells.capabilities[chosen]
@@ -413,9 +433,7 @@ def columns(table: npt.NDArray[Any], rows: I64, end_ms: I64, known: npt.NDArray[
     _distinct_columns(out, table, rows, end_ms)
     capabilities = table["capabilities"][rows]
     out[Column.CAPABILITIES] = capabilities.sum(axis=1)
-    out[Column.TOP_CAPABILITY] = _unless_unknown(
-        capabilities.max(axis=1).astype(np.float32), out[Column.CAPABILITIES]
-    )
+    out[Column.TOP_CAPABILITY] = _unless_unknown(capabilities.max(axis=1).astype(np.float32), out[Column.CAPABILITIES])
     created = known["created_ms"]
     out[Column.AGE_DAYS] = np.where(created >= 0, np.maximum(end_ms - created, 0) / DAY_MS, np.nan)
     out[Column.SEEN_DAYS] = (end_ms - table["first_seen_ms"][rows]) / DAY_MS

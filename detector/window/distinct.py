@@ -36,7 +36,8 @@ def count(marks: U64) -> F32:
     """Return the estimate for each row of marks [n, words]; 0 where no bit is set."""
     m = np.float32(64 * marks.shape[1])
     zero = m - np.bitwise_count(marks).sum(axis=1, dtype=np.int64).astype(np.float32)
-    return m * np.log(m / np.maximum(zero, np.float32(1)))
+    estimate: F32 = m * np.log(m / np.maximum(zero, np.float32(1)))
+    return estimate
 
 
 def bucket(values: U64) -> npt.NDArray[np.int64]:

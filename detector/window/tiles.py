@@ -80,7 +80,8 @@ class Level:
         start = held * self.tile_ms
         overlap = np.clip(start + self.tile_ms - (end_ms - self.window_ms)[:, None], 0, self.tile_ms)
         overlap[(held == NEVER) | (start >= end_ms[:, None])] = 0
-        return overlap.astype(np.float32) / np.float32(self.tile_ms)
+        shares: F32 = overlap.astype(np.float32) / np.float32(self.tile_ms)
+        return shares
 
     def sums(self, stamps: I32, values: U32, rows: I64, end_ms: I64) -> F32:
         """Return the window sums [C, n] of `rows` at `end_ms` [n]."""

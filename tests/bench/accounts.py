@@ -71,7 +71,7 @@ def main(kind: str, *, profile: bool, batches: int, partitions: int, link_partit
     for partition in range(partitions):
         stage.assign(partition, {})
     profiler = cProfile.Profile()
-    start = time.perf_counter()
+    start = time.process_time()
     if profile:
         profiler.enable()
     records = size = 0
@@ -83,7 +83,7 @@ def main(kind: str, *, profile: bool, batches: int, partitions: int, link_partit
                 records, size = records + len(out), size + sum(len(message.value or b"") for message in out)
     stage.finish()
     profiler.disable()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     print(
         f"{kind}: {batches * BATCH / seconds:,.0f} events/s over {batches} batches, {partitions} partitions,"
         f" {link_partitions} link partitions, durable={durable}; {records} records, {size / 1e6:.1f} MB,"

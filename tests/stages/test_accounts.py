@@ -141,9 +141,7 @@ def test_a_restart_from_the_stored_rows_does_not_show(
     assert out == whole(batch)
 
 
-SETTINGS_FIELDS: dict[str, Any] = {
-    name: getattr(SETTINGS, name) for name in AccountSettings.__dataclass_fields__
-}
+SETTINGS_FIELDS: dict[str, Any] = {name: getattr(SETTINGS, name) for name in AccountSettings.__dataclass_fields__}
 
 
 def test_a_step_with_activity_is_told_to_every_link_partition() -> None:
