@@ -100,9 +100,10 @@ def demo(duration: str, seed: int, screenshot: Path | None, config_file: Path | 
     Exits with 0 when the campaign was found and no benign account was flagged, with 1 otherwise.
     """
     seconds = _seconds(duration) if duration else None
+    _loaded(config_file)  # what is wrong in it is said before anything is started
     from detector.runtime import demo as embedded
 
-    return embedded.run(config_file, duration_s=seconds, seed=seed, screenshot=screenshot)
+    sys.exit(embedded.run(config_file, duration_s=seconds, seed=seed))
 
 
 @command.command()

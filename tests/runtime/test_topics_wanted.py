@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from detector.config import load
-from detector.errors import Unavailable
-from detector.runtime.topics import create_all, security_of, wanted
+from detector.runtime.topics import security_of, wanted
 
 
 def test_every_configured_topic_is_made_with_its_partitions() -> None:
@@ -36,7 +33,3 @@ def test_the_settings_of_the_broker_reach_the_clients() -> None:
     assert arguments["sasl_mechanism"] == "SCRAM-SHA-512"
     assert (arguments["sasl_plain_username"], arguments["sasl_plain_password"]) == ("me", "secret")
 
-
-def test_without_a_broker_it_is_unavailable() -> None:
-    with pytest.raises(Unavailable):
-        create_all(load(None, {"DETECTOR_KAFKA_BROKERS": "127.0.0.1:1"}))
