@@ -56,7 +56,8 @@ class AccountFacts:
     """What stage 1 knows of the A accounts of a step, at the end of the step.
 
     `created_ms`, `status_ms`: -1 unknown. `tier`, `status`: index into account.TIERS and
-    (active, limited, suspended, banned), -1 unknown. `requests`, `output_tokens`: since
+    (active, limited, suspended, banned), -1 unknown. `prefix`: one network it came from (0 unknown),
+    the same one every time. `requests`, `output_tokens`: since
     `first_seen_ms`. `*_24h`: requests in the sliding 24 h (NaN where it cannot be known).
     `capabilities` [A, len(CAPABILITIES)] and `labels` [A, len(event.LABELS)]: cumulative requests.
     """
@@ -66,6 +67,7 @@ class AccountFacts:
     first_seen_ms: I64
     status_ms: I64
     org: U64
+    prefix: U64
     tier: I8
     status: I8
     requests: I64
@@ -130,6 +132,7 @@ FACTS: Final = np.dtype(
         ("first_seen_ms", "<i8"),
         ("status_ms", "<i8"),
         ("org", "<u8"),
+        ("prefix", "<u8"),
         ("requests", "<i8"),
         ("output_tokens", "<i8"),
         ("requests_24h", "<f4"),

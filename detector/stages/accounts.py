@@ -379,7 +379,7 @@ class AccountStage:
         facts["score"] = scores
         for name in ("created_ms", "status_ms", "org", "tier", "status"):
             facts[name] = self._known[name][rows]
-        for name in ("first_seen_ms", "requests", "output_tokens", "capabilities", "labels"):
+        for name in ("first_seen_ms", "prefix", "requests", "output_tokens", "capabilities", "labels"):
             facts[name] = table[name][rows]
         for name, column in _FACTS_READ:
             facts[name] = accounts[column]

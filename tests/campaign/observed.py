@@ -52,6 +52,7 @@ def facts_of(accounts: Sequence[str], columns: Mapping[str, Callable[[str], Any]
         first_seen_ms=column("first_seen_ms", np.int64, FIRST_STEP * MINUTE),
         status_ms=column("status_ms", np.int64, -1),
         org=column("org", np.uint64, 0),
+        prefix=column("prefix", np.uint64, 0),
         tier=column("tier", np.int8, -1),
         status=column("status", np.int8, -1),
         requests=column("requests", np.int64, 1),

@@ -112,6 +112,7 @@ def group(kinds: Sequence[LinkKind], counts: dict[Edge, int], **more: Any) -> Gr
         "last_ms": np.full(len(edges), 10 * HOUR, np.int64),
         "age": np.ones(n, np.int32),
         "org": np.zeros(n, np.uint64),
+        "prefix": np.arange(1, n + 1, dtype=np.uint64),
         "requests": np.full(n, 10, np.int64),
         "single_turn": np.ones(n),
         "harvest_labels": np.full(n, np.nan),
