@@ -43,6 +43,7 @@ from detector.event import (
     EventBatch,
     Sketches,
 )
+from detector.likeness.sketch import empty
 
 MAX_NAME_BYTES: Final = 256  # of `model` and `capability`, which are kept as strings
 _REQUIRED: Final = ("id", "account_id", "model")
@@ -377,7 +378,7 @@ def _sketches(texts: Column, given: Column, key: int) -> Sketches:
     n = len(texts)
     no_texts, none_given = texts.count(None) == n, given.count(None) == n
     if no_texts and none_given:
-        return likeness.empty(n)
+        return empty(n)
     if none_given:
         return likeness.sketch(texts, key)
     theirs = likeness.decode(given)[0]
