@@ -15,7 +15,7 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 from itertools import repeat
 from typing import Any, Final
 
@@ -322,25 +322,24 @@ def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
         for rows in (np.flatnonzero(dotted), np.flatnonzero(~dotted)):
             address[rows], prefix[rows] = networks([texts[row] for row in rows.tolist()], key)
         return address, prefix
-    spelled = {row: spelling for row, text in enumerate(texts) if (spelling := _canonical(text)) is not None}
+    spelled = {row: spelling for row, text in enumerate(texts) if (spelling := _spelled(text)) is not None}
     known = list(spelled)
-    address[known] = _hash_each(spelled.values(), key)
-    prefix[known] = _hashes(list(map(_prefix, spelled.values())), key)
+    address[known] = _hash_each([spelling for spelling, _ in spelled.values()], key)
+    prefix[known] = _hash_each([network for _, network in spelled.values()], key)
     return address, prefix
 
 
-def _canonical(text: str) -> str | None:
+def _spelled(text: str) -> tuple[str, str] | None:
+    """Return an address in canonical spelling, and its network; None where it is no address."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def _prefix(address: str) -> str:
-    if ":" in address:
-        return f"{IPv6Address(int(IPv6Address(address)) >> 80 << 80)}/48"
-    return address[: address.rindex(".")] + ".0/24"
+    address = getattr(address, "ipv4_mapped", None) or address
+    if isinstance(address, IPv4Address):
+        return (dotted := str(address)), dotted[: dotted.rindex(".")] + ".0/24"
+    groups = int(address) >> 80
+    return str(address), f"{groups >> 32:x}:{groups >> 16 & 0xFFFF:x}:{groups & 0xFFFF:x}::/48"
 
 
 def _foreign(columns: Columns) -> I8:
