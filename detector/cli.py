@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detector.account import AccountRecord
     from detector.config import Config
     from detector.runtime.replay import Tally
+    from detector.simulate import Simulation
 
 NOTHING_USABLE: Final = 1
 WRONG_USAGE: Final = 2
@@ -38,16 +39,13 @@ def main() -> NoReturn:
     from detector.errors import ConfigError, DetectorError, InputError, Unavailable
 
     try:
-        code = command(standalone_mode=False) or 0
+        code = command(prog_name="detector", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = 130
-    except BrokenPipeError:  # who reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except DetectorError as error:
         click.echo(f"detector: {error}", err=True)
         codes = ((ConfigError, WRONG_USAGE), (Unavailable, SERVICE_AWAY), (InputError, NOTHING_USABLE))
@@ -56,7 +54,14 @@ def main() -> NoReturn:
 
 
 class _Group(click.Group):
-    """A group that names the nearest command to one that is none."""
+    """A group that names the nearest command to one that is none, and ends in peace when nobody reads on."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would make it exit code 1, but who reads the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,14 +92,17 @@ def run(config_file: Path | None) -> None:
 @command.command()
 @click.option("--duration", default="", metavar="TIME", help="Stop after so long (90, 90s, 5m); otherwise on Ctrl-C.")
 @click.option("--seed", default=1, show_default=True, help="Of the simulated traffic.")
+@click.option("--screenshot", type=_FILE, help="Write the last picture of the view to this file, as SVG.")
 @_config_option
-def demo(duration: str, seed: int, config_file: Path | None) -> None:
-    """Run the same service on embedded parts, with simulated traffic and one campaign in it."""
+def demo(duration: str, seed: int, screenshot: Path | None, config_file: Path | None) -> int:
+    """Run the same service on embedded parts, with simulated traffic and one campaign in it.
+
+    Exits with 0 when the campaign was found and no benign account was flagged, with 1 otherwise.
+    """
     seconds = _seconds(duration) if duration else None
-    config = _loaded(config_file)
     from detector.runtime import demo as embedded
 
-    embedded.run(config, duration_s=seconds, seed=seed)
+    return embedded.run(config_file, duration_s=seconds, seed=seed, screenshot=screenshot)
 
 
 @command.command()
@@ -144,7 +152,9 @@ def replay(
 
 @command.command()
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
-@click.option("--out", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder.")
+@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
+@click.option("--kafka", "to_kafka", is_flag=True, help="Send to the configured topics instead, paced by --speed.")
+@click.option("--speed", type=click.FloatRange(min=0.001), default=1.0, help="Simulated seconds in one of ours.")
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same bytes.")
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies numbers of accounts.")
 @click.option("--days", type=float, help="Cut the stream after so many days.")
@@ -152,13 +162,27 @@ def replay(
 @click.option(
     "--compress", type=click.Choice(["none", "gz", "zst"]), default="gz", show_default=True, help="Of the events."
 )
+@_config_option
 def simulate(
-    scenarios: tuple[str, ...], folder: Path, seed: int, scale: float, days: float | None, text: bool, compress: str
+    *,
+    scenarios: tuple[str, ...],
+    folder: Path | None,
+    to_kafka: bool,
+    speed: float,
+    seed: int,
+    scale: float,
+    days: float | None,
+    text: bool,
+    compress: str,
+    config_file: Path | None,
 ) -> None:
     """Write events, account records and ground truth of SCENARIO, from a seed.
 
-    Several scenarios go to folders of their own below --out.
+    Several scenarios go to folders of their own below --out. With --kafka events and account records
+    go to Kafka as a gateway would send them, one scenario after another.
     """
+    if to_kafka == (folder is not None):
+        raise click.UsageError("say where it goes: --out FOLDER, or --kafka")
     from detector.errors import ConfigError
     from detector.simulate import SCENARIOS
     from detector.simulate import simulate as simulated
@@ -167,6 +191,9 @@ def simulate(
     for name in scenarios:
         if name not in SCENARIOS:
             raise click.UsageError(str(ConfigError(name, "there is no such scenario", _nearest(name, SCENARIOS))))
+    if folder is None:
+        _send(_loaded(config_file), [simulated(name, seed, scale, days, text) for name in scenarios], speed)
+        return
     suffix: Any = "" if compress == "none" else f".{compress}"
     for name in scenarios:
         target = folder / name if len(scenarios) > 1 else folder
@@ -316,6 +343,21 @@ def _loaded(config_file: Path | None) -> Config:
     from detector.config import load
 
     return load(config_file)
+
+
+def _send(config: Config, simulations: list[Simulation], speed: float) -> None:
+    import asyncio
+
+    from detector.runtime import traffic
+
+    async def both(simulation: Simulation) -> tuple[int, int]:
+        brokers, topics = config.kafka.brokers, config.topics
+        told = await traffic.tell_accounts(simulation, brokers=brokers, topic=topics.accounts) if topics.accounts else 0
+        return told, await traffic.send(simulation, brokers=brokers, topic=topics.requests, speed=speed)
+
+    for simulation in simulations:
+        told, sent = asyncio.run(both(simulation))
+        click.echo(f"{sent:,} events, {told:,} account records sent", err=True)
 
 
 def _must_exist(paths: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ import re
 import tokenize
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
 
@@ -78,6 +79,11 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
     )
     sasl_username: Annotated[str, _doc("Who logs in")] = ""
     sasl_password: Annotated[str, _secret("The password")] = ""
+    session_ms: Annotated[int, _doc("A worker that is silent for so long loses its partitions", ge=1_000)] = 20_000
+    instance: Annotated[
+        str, _doc("Name of this worker that outlives it (a pod's): a restart within session_ms moves no partitions")
+    ] = ""
+    fetch_bytes: Annotated[int, _doc("Most that one fetch of a partition brings", ge=65_536)] = 4_194_304
     ca_file: Annotated[str, _doc("Certificates to trust; empty: those of the system")] = ""
     cert_file: Annotated[str, _doc("Our own certificate, where the broker asks for one")] = ""
     key_file: Annotated[str, _doc("The private key of cert_file")] = ""
@@ -107,8 +113,6 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
         str,
         msgspec.Meta(description="redis://[user:password@]host:port/db, or rediss:// for TLS", extra={"url": True}),
     ] = "redis://localhost:6379/0"
-    cluster: Annotated[bool, _doc("The server is a Redis Cluster")] = False
-    ca_file: Annotated[str, _doc("Certificates to trust with rediss://; empty: those of the system")] = ""
     prefix: Annotated[str, _doc("Every key begins with it")] = "detector"
     timeout_ms: Annotated[int, _doc("No answer for so long: the store is away", ge=10)] = 2_000
 
@@ -120,13 +124,11 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     lateness_ms: Annotated[
         int, _doc("An event may come so much later than the newest one of its partition; after that it is late", ge=0)
     ] = 600_000
-    future_ms: Annotated[
-        int, _doc("An event so far ahead of the clock of the machine (live only) does not move the watermark", ge=0)
-    ] = 600_000
     idle_ms: Annotated[
         int, _doc("A partition without events for so long (clock of the machine) no longer holds the others back", ge=1)
-    ] = 60_000
-    snapshot_ms: Annotated[int, _doc("State is committed so often (clock of the machine)", ge=100)] = 5_000
+    ] = 5_000
+    commit_ms: Annotated[int, _doc("State is committed so often (clock of the machine)", ge=10)] = 5_000
+    publish_ms: Annotated[int, _doc("... and so soon when there is something to publish", ge=10)] = 200
 
 
 class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +233,7 @@ class Value:
         return _toml(self.value)
 
 
+@cache
 def settings() -> tuple[Setting, ...]:
     """Return every setting, in the order of the file."""
     return tuple(_walk(Config, ""))
@@ -300,26 +303,23 @@ class _Field:
     name: str
     kind: Any
     default: Any
-    doc: str
 
 
 def _fields(kind: type[Any]) -> list[_Field]:
-    """Return the fields of a struct or a dataclass; a dataclass says what they mean in comments behind them."""
+    """Return the fields of a struct or a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     if issubclass(kind, msgspec.Struct):
         defaults = {f.name: f.default for f in msgspec.structs.fields(kind)}
-        docs: dict[str, str] = {}
     else:
         defaults = {
             f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
             for f in dataclasses.fields(kind)
         }
-        docs = _comments(kind)
-    return [_Field(name, hints[name], default, docs.get(name, "")) for name, default in defaults.items()]
+    return [_Field(name, hints[name], default) for name, default in defaults.items()]
 
 
 def _comments(kind: type[Any]) -> dict[str, str]:
-    """Return the comment on the line of each field, and on comment lines right below it."""
+    """Return what the source of a dataclass says of its fields: the comment behind each and on lines right below."""
     docs: dict[str, str] = {}
     field = ""
     for line in inspect.getsource(kind).splitlines():
@@ -364,6 +364,7 @@ def _agreed(name: str) -> str | None:
 def _walk(kind: type[Any], prefix: str) -> Iterator[Setting]:
     """Yield the settings of a section, then those of the sections in it."""
     about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+    comments = {} if issubclass(kind, msgspec.Struct) else _comments(kind)
     inner: list[Iterator[Setting]] = []
     for field in _fields(kind):
         name = f"{prefix}{field.name}"
@@ -375,7 +376,7 @@ def _walk(kind: type[Any], prefix: str) -> Iterator[Setting]:
             inner.extend(_walk(type(member), f"{field.name}.{member.name}.") for member in field.default)
         else:
             metas = [a for a in getattr(field.kind, "__metadata__", ()) if isinstance(a, msgspec.Meta)]
-            doc = field.doc or next((m.description for m in metas if m.description), "")
+            doc = comments.get(field.name) or next((m.description for m in metas if m.description), "")
             extra = {k: v for m in metas for k, v in (m.extra or {}).items()}
             yield Setting(name, field.kind, field.default, doc, about, **extra)
     for section in inner:
@@ -488,8 +489,8 @@ def _check_together(flat: Mapping[str, Any]) -> None:
         )
     if bool(flat["kafka.cert_file"]) != bool(flat["kafka.key_file"]):
         raise ConfigError("kafka.cert_file", "kafka.cert_file and kafka.key_file are given together")
-    if not re.match(r"(rediss?|unix)://", flat["store.url"]):
-        raise ConfigError("store.url", "it begins with redis://, rediss:// or unix://")
+    if not re.match(r"(rediss?(\+cluster)?|unix)://", flat["store.url"]):
+        raise ConfigError("store.url", "it begins with redis://, rediss://, redis+cluster:// or unix://")
 
 
 def _wrapped(text: str) -> list[str]:

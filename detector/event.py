@@ -114,7 +114,7 @@ class Sketches:
     `head`, `tail`  the first and last masked words: scaffolds share one, naked harvests a suffix
     `fragments` [n, FRAGMENTS] min-wise samples of the masked shingles: two prompts agree in a
                 column with the probability of their Jaccard likeness, whatever part they share
-    `skeleton`  the structure: line kinds, order of instruction words, asked-for format, length class
+    `skeleton`  what is asked for: the instruction words as a set of classes, length class
     `words`     length in words
     `labels`    bit set of LABELS recognised in the text
     """

@@ -16,10 +16,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from detector import metrics
+import yaml
+
+from detector.metrics import METERS
 
 HERE: Final = Path(__file__).resolve().parent
 DASHBOARDS: Final = HERE / "dashboards"
@@ -61,7 +64,166 @@ def stat(title: str, expression: str, unit: str = "short", *steps: tuple[float, 
     return Panel(title, query(expression), unit, "stat", width=4, height=4, steps=steps)
 
 
-ROWS: Final = ()
+RATE: Final = "[$__rate_interval]"
+
+ROWS: Final = (
+    Row(
+        "Is it well?",
+        (
+            stat("Workers", 'sum(up{job="detector"})', "short", (0, "red"), (1, "green")),
+            stat("Events per second", "detector:events:rate5m", "ops"),
+            stat("Records waiting", "detector:lag:sum", "short", (0, "green"), (10_000, "orange"), (100_000, "red")),
+            stat("Store", "min(detector_store_available)", "bool_yes_no", (0, "red"), (1, "green")),
+            stat("Broker", "min(detector_kafka_available)", "bool_yes_no", (0, "red"), (1, "green")),
+            stat("Bad records", "detector:dead_letters:ratio15m", "percentunit", (0, "green"), (0.01, "orange")),
+        ),
+    ),
+    Row(
+        "What was found",
+        (
+            Panel(
+                "Campaigns that stand",
+                query("sum by (severity) (detector_campaigns)", "{{severity}}"),
+                stacked=True,
+            ),
+            Panel(
+                "Findings per hour",
+                query("sum by (kind, severity) (increase(detector_findings_total[1h]))", "{{kind}} {{severity}}"),
+                stacked=True,
+            ),
+            Panel("Verdicts per hour", query("sum by (action) (increase(detector_verdicts_total[1h]))", "{{action}}")),
+        ),
+    ),
+    Row(
+        "What came in",
+        (
+            Panel(
+                "Events",
+                (
+                    (f"sum by (instance) (rate(detector_events_total{RATE}))", "{{instance}}"),
+                    (f"sum(rate(detector_records_total{RATE}))", "records, all workers"),
+                ),
+                "ops",
+            ),
+            Panel(
+                "Dead letters",
+                (
+                    (f"sum by (reason) (rate(detector_dead_letters_total{RATE}))", "{{reason}}"),
+                    (f"sum(rate(detector_tombstones_total{RATE}))", "tombstones"),
+                ),
+                "ops",
+                stacked=True,
+            ),
+            Panel(
+                "Late, repeated, from the future",
+                (
+                    (f"sum(rate(detector_late_events_total{RATE}))", "late"),
+                    (f"sum(rate(detector_duplicate_events_total{RATE}))", "repeated"),
+                    (f"sum(rate(detector_future_events_total{RATE}))", "from the future"),
+                ),
+                "ops",
+            ),
+        ),
+    ),
+    Row(
+        "How far behind",
+        (
+            Panel("Records waiting, as we see it", query("sum by (stage) (detector_lag_records)", "{{stage}}")),
+            Panel(
+                "Records waiting, as Kafka sees it",
+                query("sum by (topic) (kafka_consumergroup_lag)", "{{topic}}"),
+            ),
+            Panel(
+                "Watermark behind the clock",
+                query("max by (stage) (detector_watermark_delay_seconds)", "{{stage}}"),
+                "s",
+            ),
+            Panel("Steps closed", query(f"sum by (stage) (rate(detector_steps_total{RATE}))", "{{stage}}"), "ops"),
+            Panel(
+                "From decision to finding",
+                (
+                    (
+                        f"histogram_quantile(0.5, sum by (le) (rate(detector_finding_delay_seconds_bucket{RATE})))",
+                        "p50",
+                    ),
+                    ("detector:finding_delay_seconds:p99_15m", "p99"),
+                ),
+                "s",
+            ),
+            Panel(
+                "Time for a batch, p99",
+                query(
+                    f"histogram_quantile(0.99, sum by (le, stage) (rate(detector_batch_seconds_bucket{RATE})))",
+                    "{{stage}}",
+                ),
+                "s",
+            ),
+        ),
+    ),
+    Row(
+        "What is held",
+        (
+            Panel("Accounts in memory", query("detector_accounts", "{{instance}}"), stacked=True),
+            Panel(
+                "Links, and candidates per hour",
+                (
+                    ("sum(detector_links)", "links"),
+                    ("sum(increase(detector_candidates_total[1h]))", "candidates per hour"),
+                ),
+            ),
+            Panel(
+                "Forgotten at a bound",
+                query(f"sum by (bound) (rate(detector_dropped_total{RATE}))", "{{bound}}"),
+                "ops",
+            ),
+            Panel(
+                "Time for a commit, p99",
+                (
+                    (
+                        f"histogram_quantile(0.99, sum by (le, stage) (rate(detector_commit_seconds_bucket{RATE})))",
+                        "{{stage}}",
+                    ),
+                    ("detector:commit_seconds:p99_15m", "all stages, 15 min"),
+                ),
+                "s",
+            ),
+            Panel("Age of the oldest snapshot", query("detector_snapshot_age_seconds", "{{instance}}"), "s"),
+            Panel(
+                "Outbox, refused commits, failed deliveries",
+                (
+                    ("sum(detector_outbox_messages)", "in the outbox"),
+                    ("sum(increase(detector_fenced_commits_total[1h]))", "refused commits per hour"),
+                    ("sum by (sink) (increase(detector_sink_failures_total[1h]))", "{{sink}} failures per hour"),
+                ),
+            ),
+            Panel(
+                "Memory",
+                (
+                    ('process_resident_memory_bytes{job="detector"}', "{{instance}}"),
+                    ("redis_memory_used_bytes", "redis"),
+                ),
+                "bytes",
+            ),
+            Panel(
+                "Processor",
+                query(f'rate(process_cpu_seconds_total{{job="detector"}}{RATE})', "{{instance}}"),
+                "percentunit",
+            ),
+            Panel("Version", query("detector_build_info", "{{instance}} {{version}} on Python {{python}}")),
+        ),
+    ),
+    Row(
+        "What the signals say",
+        (
+            Panel(
+                "Signals that could answer (1) or lack their input (0)",
+                query("min by (signal) (detector_signal_available)", "{{signal}}"),
+                width=16,
+            ),
+            Panel("Findings about canaries per hour", query("sum(increase(detector_canary_findings_total[1h]))")),
+        ),
+    ),
+)
 
 
 KEYWORDS: Final = frozenset({"and", "or", "unless", "bool", "offset"})
@@ -76,8 +238,26 @@ def metric_names(expression: str) -> set[str]:
 
 
 def meaning(queries: tuple[tuple[str, str], ...]) -> str:
-    """Return what metrics.py says of every metric in these queries."""
-    return metrics.__name__ + str(queries)
+    """Return what metrics.py says of every metric in these queries, recorded rules looked through."""
+    asked = {name for expression, _ in queries for name in metric_names(looked_through(expression))}
+    return "\n\n".join(
+        f"`{meter.name}`: {meter.meaning}. {meter.what_to_do}."
+        for meter in METERS
+        if asked & {meter.name, f"{meter.name}_bucket"}
+    )
+
+
+def looked_through(expression: str) -> str:
+    """Return the expression with each recorded rule replaced by what it records."""
+    for name, recorded in _recorded().items():
+        expression = re.sub(rf"(?<![\w:]){re.escape(name)}(?![\w:])", f"({recorded})", expression)
+    return expression
+
+
+@cache
+def _recorded() -> dict[str, str]:
+    groups = yaml.safe_load((HERE.parent / "prometheus/rules/recording.yml").read_text())["groups"]
+    return {rule["record"]: rule["expr"] for group in groups for rule in group["rules"]}
 
 
 def panel_json(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:

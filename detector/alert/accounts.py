@@ -75,8 +75,10 @@ class AccountAlerts:
         s, account = self._settings, facts.ids[row]
         replayed = any(reason[0] == BLOCK_REPLAY and reason[1] >= s.block_replay_at for reason in because)
         alert = self._alerts.get(account)
+        if alert is not None and replayed and alert.kind == "account":
+            alert = None  # a warning does not wait for what was only watched to cool down
         if alert is None or not alert.raised:
-            if score < s.raise_at and not replayed:
+            if not (score >= s.raise_at or replayed):  # an unknown score, NaN, raises nothing
                 return None
             if alert is not None and time_ms - alert.seen_ms < s.cooldown_ms:
                 return None

@@ -61,7 +61,7 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     strength = {reading.name: reading.strength for reading in readings}
     hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
-    in_one_place = strength.get("spread", 1.0) <= 0.0
+    in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
     brief = hours < (12.0 if in_one_place else 1.0) and requests < 5_000
     if score < WARNING_AT or repeats or brief:
         return "watch"

@@ -9,11 +9,14 @@ that a replay gives the same one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import xxhash
 
 from detector.campaign.group import Reading
 from detector.finding import Severity
+
+RANK: Final[dict[Severity, int]] = {"watch": 0, "warning": 1, "critical": 2}
 
 
 @dataclass(slots=True)
@@ -38,6 +41,10 @@ class Campaign:
     raised: bool = False
     merged_from: list[str] = field(default_factory=list)
 
+    def begin_alert(self) -> None:
+        """Begin another alert, which names every member afresh."""
+        self.announced, self.seq, self.raised = set(), 0, False
+
 
 def campaign_id(step: int, links: list[int]) -> str:
     """Return the id of a campaign born at `step` with these links."""
@@ -55,10 +62,17 @@ def belongs_to(accounts: set[int], campaigns: list[Campaign], least_share: float
 
 
 def merge(into: Campaign, other: Campaign) -> None:
-    """Let the older campaign take over the younger one."""
+    """Let the older campaign take over the younger one; the alert is that of the louder, quieter ones are named anew.
+
+    An account counts as flagged when a `warning` or `critical` names it; having been in a `watch` is not enough.
+    """
+    if (into.severity == "watch") == (other.severity == "watch"):
+        into.announced |= other.announced
+    elif into.severity == "watch":
+        into.begin_alert()
+    into.severity = max(into.severity, other.severity, key=RANK.__getitem__)
     into.members |= other.members
-    into.announced |= other.announced
     into.first_seen_ms = min(into.first_seen_ms, other.first_seen_ms)
     into.last_seen_ms = max(into.last_seen_ms, other.last_seen_ms)
     into.newborn = into.newborn or other.newborn
-    into.merged_from.append(other.campaign_id)
+    into.merged_from += [other.campaign_id, *other.merged_from]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from detector.account import AccountRecord
 from detector.campaign.observation import LinkKind
+from detector.decoders.columns import networks
 from detector.event import F32, I8, I32, U64, EventBatch, hash64
 
 CONTENT: Final = frozenset(
@@ -132,19 +133,15 @@ def links_of_record(record: AccountRecord, key: int) -> list[tuple[LinkKind, int
 
     A card BIN alone is a bank; with the sign-up network and the mail domain it is a sign-up pattern.
     """
-    found: list[tuple[LinkKind, str]] = []
+    found: list[tuple[LinkKind, int]] = []
     if record.payment_fp:
-        found.append((LinkKind.PAYMENT, record.payment_fp))
+        found.append((LinkKind.PAYMENT, hash64(record.payment_fp, key)))
     if record.card_bin and (record.signup_asn or record.email_domain):
-        found.append((LinkKind.CARD, f"{record.card_bin}|{record.signup_asn}|{record.email_domain}"))
+        pattern = f"{record.card_bin}|{record.signup_asn}|{record.email_domain}"
+        found.append((LinkKind.CARD, hash64(pattern, key)))
     if record.email_domain:
-        found.append((LinkKind.EMAIL, record.email_domain.lower()))
+        found.append((LinkKind.EMAIL, hash64(record.email_domain.lower(), key)))
     if record.signup_ip:
-        found.append((LinkKind.ADDRESS, record.signup_ip))
-    values = np.array([hash64(text, key) for _, text in found], np.uint64)
-    return [
-        (kind, int(value))
-        for (kind, _), value in zip(
-            found, (mix(values[i : i + 1], kind)[0] for i, (kind, _) in enumerate(found)), strict=True
-        )
-    ]
+        address, _ = networks([record.signup_ip], key)  # one spelling, as in events; a pseudonym is taken as it is
+        found.append((LinkKind.ADDRESS, int(address[0]) or hash64(record.signup_ip, key)))
+    return [(kind, int(mix(np.array([value], np.uint64), kind)[0])) for kind, value in found]

@@ -15,7 +15,8 @@ import re
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import IPv6Address, ip_address
+from itertools import repeat
 from typing import Any, Final
 
 import msgspec
@@ -59,9 +60,8 @@ _FIELDS: Final = Wire.__struct_fields__
 _REPLACED: Final = "\ufffd"
 _HEX16: Final = re.compile(r"[0-9a-fA-F]{16}").fullmatch
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_QUAD: Final = re.compile(
-    rf"{_OCTET}(?:\.{_OCTET}){{3}}"
-).fullmatch  # in canonical spelling; a third of the cost of ipaddress
+_QUADS: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:\n{_OCTET}(?:\.{_OCTET}){{3}})*").fullmatch
+_LAST_OCTET: Final = re.compile(r"\.[0-9]+$", re.MULTILINE)
 
 Column = list[Any]
 Columns = dict[str, Column]
@@ -151,7 +151,7 @@ def _wrong_texts(columns: Columns) -> Iterator[tuple[int, str, str]]:
         return [row for row, text in enumerate(columns[name]) if text is not None and wrong(text)]
 
     for name, most in _KEPT_TEXTS:
-        texts = [text for text in columns[name] if text is not None]
+        texts = columns[name] if name in ("id", "account_id") else set(columns[name]) - {None}
         if _REPLACED in "".join(texts):
             for row in rows(name, lambda text: _REPLACED in text):
                 yield row, "invalid_utf8", name
@@ -249,8 +249,8 @@ def _mapped(column: Column, of: Callable[[str], int], dtype: npt.DTypeLike, unkn
 
 def _hash_each(texts: Collection[str], key: int) -> U64:
     """Return `hash64` of every string."""
-    digests = map(partial(xxhash.xxh3_64_intdigest, seed=key), map(str.encode, texts))
-    return np.maximum(np.fromiter(digests, np.uint64, len(texts)), np.uint64(1))
+    digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, texts), repeat(key)))  # a seed by name costs double
+    return np.maximum(np.frombuffer(digests, ">u8").astype(np.uint64), np.uint64(1))
 
 
 def _hashes(column: Column, key: int) -> U64:
@@ -311,10 +311,13 @@ def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
     An address may come out of a header that the client wrote: what is none is unknown (0), not a
     reason to refuse the event.
     """
-    canonical = [text if _QUAD(text) else _canonical(text) for text in texts]
+    joined = "\n".join(texts)
+    if _QUADS(joined) and joined.count("\n") == len(texts) - 1:  # the usual case, at a fifth of the cost of ipaddress
+        return _hash_each(texts, key), _hashes(_LAST_OCTET.sub(".0/24", joined).split("\n"), key)
+    canonical = [_canonical(text) for text in texts]
     known = [row for row, text in enumerate(canonical) if text is not None]
-    address, prefix = np.zeros(len(texts), np.uint64), np.zeros(len(texts), np.uint64)
     spelled = [text for text in canonical if text is not None]
+    address, prefix = np.zeros(len(texts), np.uint64), np.zeros(len(texts), np.uint64)
     address[known] = _hash_each(spelled, key)
     prefix[known] = _hashes(list(map(_prefix, spelled)), key)
     return address, prefix
@@ -322,10 +325,10 @@ def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
 
 def _canonical(text: str) -> str | None:
     try:
-        address = IPv6Address(text.partition("%")[0])
-    except AddressValueError:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
         return None
-    return str(address.ipv4_mapped or address)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _prefix(address: str) -> str:

@@ -1,4 +1,4 @@
-"""A batch of prompts to `Sketches`."""
+"""A batch of prompts to `Sketches`: chunks of the batch, one after the other, through words and columns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from detector.event import FRAGMENTS, I32, Sketches
+from detector.event import FRAGMENTS, Sketches
 from detector.likeness import columns
+from detector.likeness.labels import labels
+from detector.likeness.lexicon import classify
 from detector.likeness.words import digest, fold, mask
 
 if TYPE_CHECKING:
@@ -17,7 +19,11 @@ CHUNK_BYTES: Final = 1 << 17  # so that the columns of a chunk stay in the proce
 
 
 def sketch(texts: Sequence[str | None], key: int) -> Sketches:
-    """Return one row per text."""
+    """Return one row per text; None, "" and what has nothing visible are unknown rows.
+
+    Any string will do, of any length and with any characters. The work is linear in what is read of a prompt
+    (`words.FIRST_CHARS`, `words.LAST_CHARS`), but for one fast hash over the rest. Only the low 64 bits of `key` count.
+    """
     key &= 0xFFFF_FFFF_FFFF_FFFF
     n = len(texts)
     out = empty(n)
@@ -27,13 +33,16 @@ def sketch(texts: Sequence[str | None], key: int) -> Sketches:
     digests: list[int] = []
     pending = 0
     for row, text in enumerate(texts):
-        if not text or text.isspace():
+        if not text:
             continue
         with_case, lower = fold(text)
+        value = digest(text, lower, key)
+        if not value:
+            continue
         rows.append(row)
         cased.append(with_case)
         low.append(lower)
-        digests.append(digest(text, lower, key))
+        digests.append(value)
         pending += len(lower)
         if pending >= CHUNK_BYTES:
             _fill(out, rows, cased, low, digests, key)
@@ -61,11 +70,13 @@ def empty(n: int) -> Sketches:
 def _fill(out: Sketches, rows: list[int], cased: list[bytes], low: list[bytes], digests: list[int], key: int) -> None:
     at = np.array(rows)
     words = mask(cased, low)
+    classes = classify(words.code)
     out.known[at] = True
     out.text[at] = np.array(digests, np.uint64)
     out.template[at] = columns.finish(columns.template(words), key, "template")
     out.head[at] = columns.finish(columns.head(words), key, "head")
     out.tail[at] = columns.finish(columns.tail(words), key, "tail")
     out.fragments[at] = columns.finish(columns.fragments(words, key), key, "fragment")
-    out.skeleton[at] = columns.finish(columns.skeleton(words), key, "skeleton")
+    out.skeleton[at] = columns.finish(columns.skeleton(words, classes), key, "skeleton")
     out.words[at] = words.words
+    out.labels[at] = labels(words, classes)

@@ -1,7 +1,7 @@
 """Sketches as strings, for gateways that keep the prompt text to themselves: the field `prompt_sketch`.
 
     "s1." + base64url of 78 bytes, 107 characters in all
-      8 text · 8 template · 8 head · 8 tail · 4x8 fragments · 8 skeleton · 4 words · 1 labels · 1 check   (little endian)
+      8 text, 8 template, 8 head, 8 tail, 4x8 fragments, 8 skeleton, 4 words, 1 labels, 1 check; little endian
 
 The number in the prefix is the version of the *function*, not only of the format: sketches of two versions must
 not be compared, so whatever changes a column's values changes the prefix. The check byte catches damage, not malice.
@@ -108,4 +108,5 @@ def _check(rows: np.ndarray[tuple[int], np.dtype[np.void]]) -> U8:
     """Return a byte per row over all of its other bytes; their order matters."""
     body = np.ascontiguousarray(rows).view(np.uint8).reshape(-1, _BYTES)[:, :-1]
     weights = np.arange(1, _BYTES, dtype=np.uint32) * 2 + 1
-    return ((body * weights).sum(axis=1, dtype=np.uint32) % 251).astype(np.uint8)
+    check: U8 = ((body * weights).sum(axis=1, dtype=np.uint32) % 251).astype(np.uint8)
+    return check

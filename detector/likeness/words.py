@@ -5,13 +5,14 @@
           ──► slots: words that belong to the question and not to the scaffold ──► runs of slots become one
 
 A slot is: a word with a digit · what stands between quotes or fences on the same line (`"` `'` `` ` ``, three of
-them across lines) · parts of URLs, e-mails, paths, identifiers and calls (words glued by `/ @ . _ = (`) · a
-capitalised word within a sentence (names; not where most of the prompt is in Title Case) · a list of three or
-more words with commas · a word longer than 24 bytes. What a slot holds does not matter, nor how many words.
+them across lines), but not the keys of JSON, nor where nearly the whole prompt is quoted · parts of URLs, e-mails,
+paths, identifiers and calls (words glued by `/ @ . _ = (`) · a capitalised word within a sentence (names; not where
+most of the prompt is in Title Case) · a list of three or more words with commas · a word longer than 24 bytes.
+What a slot holds does not matter, nor how many words.
 
-Why numpy over bytes: on the machine of the first measurement, `str.lower().split()` with one dictionary look-up
-per word costs 14 µs for a 2 KB prompt and a regular expression 41 µs, before anything is known about slots or
-lines. One pass of `bytes.translate` costs 0.7 µs, finding all word edges 1.2 µs, a 64-bit load per word 1.3 µs.
+Why numpy over bytes: `str.lower().split()` with one dictionary look-up per word costs 14 µs for a 2 KB prompt, and
+a regular expression 41 µs, before anything is known about slots or sentences. One pass of `bytes.translate` costs
+0.7 µs, finding all word edges 1.2 µs, a 64-bit load per word 1.3 µs (2-core Xeon, otherwise idle).
 
 Bounds: only the first FIRST_CHARS and last LAST_CHARS characters of a prompt are read. Unicode normalisation is
 quadratic in runs of combining marks, so it is applied to pieces of 128 characters (a composed character that
@@ -41,6 +42,7 @@ LAST_CHARS: Final = 2048
 PIECE: Final = 16  # bytes; a longer word counts as several
 LONG_WORD_BYTES: Final = 24
 NORMALISE_CHARS: Final = 128
+WRAPPED_SHARE: Final = 12  # with fewer than one word in so many outside quotes, the quotes wrap the prompt itself
 
 U8 = npt.NDArray[np.uint8]
 Pairs = tuple[I64, I64]
@@ -48,7 +50,7 @@ Pairs = tuple[I64, I64]
 _WORD, _DIGIT, _UPPER, _LOWER, _GLUE, _SIGIL, _MARK, _END = (1 << i for i in range(8))
 _LOWERCASE: Final = bytes(range(65)) + bytes(range(97, 123)) + bytes(range(91, 256))
 _BLANKS: Final = bytes(range(33)) + b"\x7f"
-_NEWLINE, _SPACE, _QUOTE, _APOSTROPHE, _COMMA, _HYPHEN, _BACKTICK = b"\n \"',-`"
+_NEWLINE, _SPACE, _QUOTE, _APOSTROPHE, _COMMA, _HYPHEN, _BACKTICK, _COLON = b"\n \"',-`:"
 
 
 def _byte_classes() -> bytes:
@@ -103,16 +105,12 @@ class MaskedWords:
     `opens`  [m] the word begins a sentence or line
     `first`  [n + 1] row r holds the words first[r]:first[r + 1]
     `words`  [n] length in words before runs of slots were joined
-    `low`, `line_first`, `line_row`  the folded bytes, where each line starts in them, and its row
     """
 
     code: U64
     opens: Mask
     first: I64
     words: I64
-    low: U8
-    line_first: I64
-    line_row: I64
 
 
 def fold(text: str) -> tuple[bytes, bytes]:
@@ -141,8 +139,14 @@ def fold(text: str) -> tuple[bytes, bytes]:
 
 
 def digest(text: str, low: bytes, key: int) -> int:
-    """Return the keyed hash of the whole prompt without case and white space; `low` is its folded part."""
-    value = xxhash.xxh3_64_intdigest(low.translate(None, _BLANKS), key)
+    """Return the keyed hash of the whole prompt without case and white space; 0 if nothing is left of it.
+
+    `low` is its folded part; what is not folded counts as it stands.
+    """
+    visible = low.translate(None, _BLANKS)
+    if not visible:
+        return 0
+    value = xxhash.xxh3_64_intdigest(visible, key)
     if len(text) > FIRST_CHARS + LAST_CHARS:
         unread = text[FIRST_CHARS:-LAST_CHARS].encode("utf-8", "surrogatepass")
         value = xxhash.xxh3_64_intdigest(unread, value)
@@ -164,9 +168,8 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
     count = len(start)
     first = np.searchsorted(start, row_at)
     code = _codes(low_bytes, start, end)
-    line_first, line_row = _lines(low, row_at)
     if count == 0:
-        return MaskedWords(code, np.zeros(0, np.bool_), first, np.diff(first), low, line_first, line_row)
+        return MaskedWords(code, np.zeros(0, np.bool_), first, np.diff(first))
 
     gap = np.empty(count, np.int64)
     gap[0] = 1 << 20
@@ -180,13 +183,13 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
     gap[leads] = 1 << 20
     opens[leads] = True
 
-    slot = _spans(low, classes, start, row_at)
     digits = np.zeros(count, np.bool_)
-    digits[np.searchsorted(start, np.flatnonzero(classes & _DIGIT), "right") - 1] = True
-    slot |= digits | (size > LONG_WORD_BYTES)
+    digits[np.searchsorted(start, np.flatnonzero((classes & _DIGIT) != 0), "right") - 1] = True
+    slot = digits | (size > LONG_WORD_BYTES)
     _mask_glued(slot, digits, classes, low, start, end, gap)
     _mask_names(slot, classes, start, before, gap, first, opens)
     _mask_lists(slot, low, start, gap)
+    _mask_spans(slot, _spans(low, classes, start, row_at), first)
 
     code[slot] = SLOT
     keep = ~slot
@@ -198,9 +201,6 @@ def mask(cased_rows: Sequence[bytes], low_rows: Sequence[bytes]) -> MaskedWords:
         opens=opens[kept],
         first=np.searchsorted(kept, first),
         words=np.diff(first),
-        low=low,
-        line_first=line_first,
-        line_row=line_row,
     )
 
 
@@ -216,7 +216,7 @@ def _edges(classes: U8, low: U8, *, ascii_only: bool) -> tuple[I64, I64, I64]:
     """Return where words start and end, and the size in bytes of the run of word bytes each is a piece of."""
     is_word = (classes & _WORD).view(np.bool_)
     edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
-    start, end = edges[0::2], edges[1::2]
+    start, end = edges[0::2].copy(), edges[1::2].copy()  # contiguous: both index other columns many times
     if not ascii_only:
         start, end = _cut_ideographs(is_word, low, end)
     size = end - start
@@ -261,13 +261,6 @@ def _codes(low: bytes, start: I64, end: I64) -> U64:
     return code
 
 
-def _lines(low: U8, row_at: I64) -> tuple[I64, I64]:
-    """Return where each line starts and its row."""
-    breaks = np.flatnonzero(low[: row_at[-1] - 1] == _NEWLINE)
-    line_first = breaks[len(_FRONT) - 1 :] + 1
-    return line_first, np.searchsorted(row_at, line_first, "right") - 1
-
-
 def _pairs(at: I64, group: I64) -> Pairs:
     """Return first and second of each pair of marks, taken in order within a group; an odd last one is left."""
     if len(at) < 2:
@@ -282,14 +275,15 @@ def _pairs(at: I64, group: I64) -> Pairs:
 
 def _spans(low: U8, classes: U8, start: I64, row_at: I64) -> Mask:
     """Return which words stand between quotes or fences."""
-    at = np.flatnonzero(classes & _MARK)
+    at = np.flatnonzero((classes & _MARK) != 0)
     char = low[at]
     line = np.cumsum(char == _NEWLINE)
     marks = char != _NEWLINE
     at, char, line = at[marks], char[marks], line[marks]
-    inside = np.zeros(len(start) + 1, np.int64)
+    # How many spans are open, as differences: at most one of each kind of mark, so that eight bits are enough.
+    inside = np.zeros(len(start) + 1, np.int8)
     if not len(at):
-        return inside[:-1].astype(np.bool_)
+        return inside[:-1].view(np.bool_)
     next_same = low[at + 1] == char
     triple = next_same & (low[at + 2] == char)
     fence = triple & (low[at - 1] != char)
@@ -305,21 +299,35 @@ def _spans(low: U8, classes: U8, start: I64, row_at: I64) -> Mask:
     opening = opening[opening != closing]
     paired = np.flatnonzero(opening[:-1] & ~opening[1:] & (line[chosen[:-1]] == line[chosen[1:]]))
     spans.append((at[chosen[paired]], at[chosen[paired + 1]]))
-    begin = np.searchsorted(start, np.concatenate([s[0] for s in spans]))
-    stop = np.searchsorted(start, np.concatenate([s[1] for s in spans]))
-    inside += np.bincount(begin, minlength=len(inside)) - np.bincount(stop, minlength=len(inside))
-    return np.cumsum(inside)[:-1] > 0
+    opening_at = np.concatenate([s[0] for s in spans])
+    closing_at = np.concatenate([s[1] for s in spans])
+    value = low[closing_at + 1] != _COLON
+    np.add.at(inside, np.searchsorted(start, opening_at[value]), np.int8(1))
+    np.add.at(inside, np.searchsorted(start, closing_at[value]), np.int8(-1))
+    return np.cumsum(inside, dtype=np.int8)[:-1] > 0
+
+
+def _mask_spans(slot: Mask, span: Mask, first: I64) -> None:
+    """Mask what is quoted, except in rows with hardly a word outside: there the quoted text is the prompt."""
+    words = np.diff(first)
+    outside = np.diff(np.searchsorted(np.flatnonzero(~(slot | span)), first))
+    wrapped = outside * WRAPPED_SHARE < words
+    if wrapped.any():
+        span &= ~np.repeat(wrapped, words)
+    slot |= span
 
 
 def _mask_glued(slot: Mask, digits: Mask, classes: U8, low: U8, start: I64, end: I64, gap: I64) -> None:
     """Mask what is glued to its neighbour as in URLs, paths, identifiers, calls; and, by a hyphen, to a number."""
     joined = gap == 1
     behind = classes[start - 1]
-    glued = ((behind & _GLUE) > 0) & joined
-    slot |= glued | ((behind & _SIGIL) > 0)
+    glued = ((behind & _GLUE) != 0) & joined
+    slot |= glued | ((behind & _SIGIL) != 0)
     slot[:-1] |= glued[1:]
-    slot |= (low[end] == ord("(")) | ((classes[end] & _SIGIL) > 0)
-    slot |= (low[end] == ord(":")) & (low[end + 1] == ord("/"))
+    follower = low[end]
+    slot |= (follower == ord("(")) | ((classes[end] & _SIGIL) != 0)
+    colon = np.flatnonzero(follower == _COLON)
+    slot[colon] |= low[end[colon] + 1] == ord("/")
     hyphen = joined & (low[start - 1] == _HYPHEN)
     slot[1:] |= hyphen[1:] & digits[:-1]
     slot[:-1] |= hyphen[1:] & digits[1:]
@@ -327,17 +335,18 @@ def _mask_glued(slot: Mask, digits: Mask, classes: U8, low: U8, start: I64, end:
 
 def _mask_names(slot: Mask, classes: U8, start: I64, before: U8, gap: I64, first: I64, opens: Mask) -> None:
     """Mask capitalised words within a sentence, except in rows where most words are capitalised."""
-    capital = ((classes[start] & _UPPER) > 0) & ((classes[start + 1] & _LOWER) > 0)
-    name = capital & (gap == 1) & (before == _SPACE) & ~opens
-    total = np.concatenate(([0], np.cumsum(capital)))
-    titled = 2 * (total[first[1:]] - total[first[:-1]]) > np.diff(first)
+    capital = np.flatnonzero((classes[start] & _UPPER) != 0)
+    capital = capital[(classes[start[capital] + 1] & _LOWER) != 0]
+    titled = 2 * np.diff(np.searchsorted(capital, first)) > np.diff(first)
+    name = (gap[capital] == 1) & (before[capital] == _SPACE) & ~opens[capital]
     if titled.any():
-        name &= ~np.repeat(titled, np.diff(first))
-    slot |= name
+        name &= ~titled[np.searchsorted(first, capital, "right") - 1]
+    slot[capital] |= name
 
 
 def _mask_lists(slot: Mask, low: U8, start: I64, gap: I64) -> None:
     """Mask runs of three or more single words with commas between them."""
-    listed = (gap == 2) & (low[start - 2] == _COMMA)
-    middle = np.flatnonzero(listed[:-1] & listed[1:])
+    after_comma = np.flatnonzero(gap == 2)
+    after_comma = after_comma[low[start[after_comma] - 2] == _COMMA]
+    middle = after_comma[:-1][np.diff(after_comma) == 1]
     slot[middle - 1] = slot[middle] = slot[middle + 1] = True

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 import numpy as np
@@ -76,46 +76,47 @@ def compare(
     detector's own speed is measured without the time of the baselines; its memory only where there are
     none, because they share the process.
     """
-    watch = _Watch(events, Truth(truth), [make() for make in baselines])
-    ours, alone = Flags(watch.truth), Flags(watch.truth)
-    memory, started = _peak_bytes(), time.perf_counter()
-    for finding in detect(watch):
-        ours.absorb(finding)
-        if finding.kind != "campaign":
-            alone.absorb(finding)
-    for _ in watch:  # what a detector that stopped early left unread still counts
-        pass
-    seconds = time.perf_counter() - started - watch.seconds
-    grown = _peak_bytes() - memory
-    watch.finish()
+    with tempfile.TemporaryFile(prefix="detector-evaluate-") as ledger:
+        watch = _Watch(events, Truth(truth), [make() for make in baselines], ledger)
+        ours, alone = Flags(watch.truth), Flags(watch.truth)
+        memory, started = _peak_bytes(), time.perf_counter()
+        for finding in detect(watch):
+            ours.absorb(finding)
+            if finding.kind != "campaign":
+                alone.absorb(finding)
+        for _ in watch:  # what a detector that stopped early left unread still counts
+            pass
+        seconds = time.perf_counter() - started - watch.seconds
+        grown = _peak_bytes() - memory
+        watch.finish()
 
-    def card(name: str, flags: Flags) -> ScoreCard:
-        scored = score(name, watch.account_ids, watch.exchanges, watch.truth, flags)
-        return msgspec.structs.replace(scored, scenario=scenario, seed=seed)
+        def card(name: str, flags: Flags) -> ScoreCard:
+            scored = score(name, watch.account_ids, watch.exchanges, watch.truth, flags)
+            return msgspec.structs.replace(scored, scenario=scenario, seed=seed)
 
-    first = card(OURS, ours)
-    if not first.events:
-        raise InputError("the stream holds no usable event")
-    measured = msgspec.structs.replace(
-        first,
-        events_per_second=first.events / max(seconds, 1e-9),
-        bytes_per_account=None if baselines else grown / first.accounts,
-    )
-    others = [card(b.name, f) for b, f in zip(watch.baselines, watch.flags, strict=True)]
-    return [measured, card(OURS_ALONE, alone), *others]
+        first = card(OURS, ours)
+        if not first.events:
+            raise InputError("the stream holds no usable event")
+        measured = msgspec.structs.replace(
+            first,
+            events_per_second=first.events / max(seconds, 1e-9),
+            bytes_per_account=None if baselines else grown / first.accounts,
+        )
+        others = [card(b.name, f) for b, f in zip(watch.baselines, watch.flags, strict=True)]
+        return [measured, card(OURS_ALONE, alone), *others]
 
 
 class _Watch:
     """The chunks, noting what the score cards need as they pass."""
 
-    def __init__(self, events: Chunks, truth: Truth, baselines: Sequence[Baseline]) -> None:
+    def __init__(self, events: Chunks, truth: Truth, baselines: Sequence[Baseline], ledger: IO[bytes]) -> None:
         self.truth = truth
         self.baselines = baselines
         self.flags = [Flags(truth) for _ in baselines]
         self.seconds = 0.0
         self._events = iter(events)
         self._reader = RequestReader(text=bool(baselines))
-        self._ledger = tempfile.TemporaryFile(prefix="detector-evaluate-")  # noqa: SIM115 - lives as long as this does
+        self._ledger = ledger
 
     @property
     def account_ids(self) -> list[str]:

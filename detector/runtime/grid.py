@@ -104,7 +104,7 @@ def run_grid(
                     if done:
                         done(running[future], cards)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
     return [card for future in order for card in future.result()]
 

@@ -1,25 +1,26 @@
 """Simulated traffic into Kafka, at the pace of a clock that may run faster than ours.
 
-    simulation ─┬► lines ─► one record per event, keyed by its account ─► requests topic
-                └► account records, when their event time has come ─────► accounts topic
+    simulation ─┬► account records, all at once ───────────────────────► accounts topic
+                └► lines ─► one record per event, keyed by its account ─► requests topic
 
 It sends what a gateway would send, the way a gateway sends it. Event time is the simulation's own;
 `speed` says how many of its seconds pass in one of ours. An event is sent when its *arrival* has
-come, so late events come late here too.
+come, so late events come late here too. Account records may go ahead: each takes effect at its own
+event time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from detector.account import AccountRecord
 from detector.errors import Unavailable
 from detector.simulate import Simulation
 
@@ -38,10 +39,9 @@ _head = msgspec.json.Decoder(_Head)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What is sent together: (account id, line) of events, account records, and the event time it brings us to."""
+    """What is sent together: (account id, line) of each event, and the event time that it brings us to."""
 
     events: list[tuple[bytes, bytes]]
-    records: list[tuple[bytes, bytes]]
     time_ms: int
 
 
@@ -50,73 +50,67 @@ def slots(simulation: Simulation, width_ms: int) -> Iterator[Slot]:
 
     A line belongs to the slot of the newest time that was seen up to it: the stream is in order of arrival.
     """
-    records = iter([*simulation.accounts, None])
-    record = next(records)
     end_ms = simulation.begin_ms + width_ms
     events: list[tuple[bytes, bytes]] = []
-
-    def due() -> list[tuple[bytes, bytes]]:
-        nonlocal record
-        known = []
-        while record is not None and record.effective_ms < end_ms:
-            known.append((record.account_id.encode(), _encoded(record)))
-            record = next(records)
-        return known
-
     for chunk in simulation.chunks(_CHUNK_EVENTS):
         for line in chunk:
             head = _head.decode(line)
             while head.time_ms >= end_ms:
-                yield Slot(events, due(), end_ms)
+                yield Slot(events, end_ms)
                 events = []
                 end_ms += width_ms
             events.append((head.account_id.encode(), line))
-    yield Slot(events, due(), end_ms)
+    yield Slot(events, end_ms)
 
 
-def _encoded(record: AccountRecord) -> bytes:
-    return msgspec.json.encode(record)
+async def tell_accounts(
+    simulation: Simulation, *, brokers: str, topic: str, security: Mapping[str, Any] | None = None
+) -> int:
+    """Send every account record and return their number; raise Unavailable without a broker."""
+    async with _producer(brokers, security) as producer:
+        for record in simulation.accounts:
+            await producer.send(topic, msgspec.json.encode(record), key=record.account_id.encode())
+    return len(simulation.accounts)
 
 
 async def send(
     simulation: Simulation,
     *,
     brokers: str,
-    requests: str,
-    accounts: str,
+    topic: str,
     speed: float,
     sent: Callable[[int, int], None] | None = None,
+    security: Mapping[str, Any] | None = None,
 ) -> int:
-    """Send the whole simulation and return the number of events; raise Unavailable when the broker goes away.
+    """Send all events and return their number; raise Unavailable when the broker goes away.
 
-    `accounts` empty: there is no such topic. `sent` is told after each slot: events so far, event time.
-    A broker that cannot keep up slows the simulated clock down; nothing is left out.
+    `sent` is told after each slot: events so far, event time. A broker that cannot keep up slows the
+    simulated clock down; nothing is left out.
     """
-    producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=5, max_batch_size=128 * 1024)
-    try:
-        await producer.start()
-    except KafkaError as error:
-        raise Unavailable("kafka", str(error)) from error
-    loop = asyncio.get_running_loop()
     total = 0
-    try:
+    async with _producer(brokers, security) as producer:
+        loop = asyncio.get_running_loop()
         due = loop.time()
         for slot in slots(simulation, max(1, int(SLOT_S * 1000 * speed))):
-            if accounts:
-                for key, value in slot.records:
-                    await producer.send(accounts, value, key=key)
             for key, value in slot.events:
-                await producer.send(requests, value, key=key)
+                await producer.send(topic, value, key=key)
             total += len(slot.events)
             if sent is not None:
                 sent(total, slot.time_ms)
-            due += SLOT_S
-            behind = loop.time() - due
-            due += max(0.0, behind)
-            await asyncio.sleep(max(0.0, -behind))
+            due = max(due + SLOT_S, loop.time())
+            await asyncio.sleep(due - loop.time())
+    return total
+
+
+@contextlib.asynccontextmanager
+async def _producer(brokers: str, security: Mapping[str, Any] | None) -> AsyncIterator[AIOKafkaProducer]:
+    """Yield a producer; leaving waits until the broker has everything, except after an error."""
+    producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=5, max_batch_size=128 * 1024, **(security or {}))
+    try:
+        await producer.start()
+        yield producer
         await producer.flush()
     except KafkaError as error:
         raise Unavailable("kafka", str(error)) from error
     finally:
         await producer.stop()
-    return total

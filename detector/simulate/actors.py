@@ -37,31 +37,96 @@ U64 = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.void]  # rows of ACTOR or REQUEST
 Columns = dict[str, npt.NDArray[Any]]  # an ACTOR table by column
 
-ACTOR: Final = np.dtype([
-    ("account", "i4"), ("start_ms", "i8"), ("end_ms", "i8"), ("truth", "i1"),
-    ("sessions_per_day", "f8"), ("curve", "i2"), ("shift_h", "f4"), ("weekend", "f4"), ("day_sigma", "f4"), ("ramp_days", "f4"),
-    ("turns", "f4"), ("turns_sigma", "f4"), ("gap_s", "f4"), ("gap_sigma", "f4"), ("conversation", "?"),
-    ("input", "f4"), ("input_sigma", "f4"), ("grow", "f4"), ("output", "f4"), ("output_sigma", "f4"), ("cached", "f4"),
-    ("shape", "i4"), ("shapes", "i2"), ("model", "i2"), ("adopt_ms", "i8"), ("capability", "i1"),
-    ("prefix", "i4"), ("host", "i4"), ("hosts", "i4"), ("roams", "f4"), ("prefix_away", "i4"),
-    ("writer", "i1"), ("key", "u8"), ("end_users", "i4"),
-    ("fails", "f4"), ("refused", "f4"), ("limited", "f4"), ("retries", "i2"),
-])
-REQUEST: Final = np.dtype([
-    ("arrival_ms", "i8"), ("time_ms", "i8"), ("id", "u8"), ("session", "u8"), ("key", "u8"), ("seed", "u8"), ("address", "i8"), ("block", "u8"),
-    ("account", "i4"), ("issuer", "i4"), ("shape", "i4"), ("input", "i4"), ("output", "i4"), ("cached", "i4"), ("ttft_ms", "i4"), ("duration_ms", "i4"),
-    ("turn", "i4"), ("turns", "i4"), ("end_user", "i4"), ("model", "i2"), ("retries", "i2"),
-    ("outcome", "i1"), ("truth", "i1"), ("writer", "i1"), ("capability", "i1"),
-])
+ACTOR: Final = np.dtype(
+    [
+        ("account", "i4"),
+        ("start_ms", "i8"),
+        ("end_ms", "i8"),
+        ("truth", "i1"),
+        ("sessions_per_day", "f8"),
+        ("curve", "i2"),
+        ("shift_h", "f4"),
+        ("weekend", "f4"),
+        ("day_sigma", "f4"),
+        ("ramp_days", "f4"),
+        ("turns", "f4"),
+        ("turns_sigma", "f4"),
+        ("gap_s", "f4"),
+        ("gap_sigma", "f4"),
+        ("conversation", "?"),
+        ("input", "f4"),
+        ("input_sigma", "f4"),
+        ("grow", "f4"),
+        ("output", "f4"),
+        ("output_sigma", "f4"),
+        ("cached", "f4"),
+        ("shape", "i4"),
+        ("shapes", "i2"),
+        ("model", "i2"),
+        ("adopt_ms", "i8"),
+        ("capability", "i1"),
+        ("prefix", "i4"),
+        ("host", "i4"),
+        ("hosts", "i4"),
+        ("roams", "f4"),
+        ("prefix_away", "i4"),
+        ("writer", "i1"),
+        ("key", "u8"),
+        ("end_users", "i4"),
+        ("fails", "f4"),
+        ("refused", "f4"),
+        ("limited", "f4"),
+        ("retries", "i2"),
+    ]
+)
+REQUEST: Final = np.dtype(
+    [
+        ("arrival_ms", "i8"),
+        ("time_ms", "i8"),
+        ("id", "u8"),
+        ("session", "u8"),
+        ("key", "u8"),
+        ("seed", "u8"),
+        ("address", "i8"),
+        ("block", "u8"),
+        ("account", "i4"),
+        ("issuer", "i4"),
+        ("shape", "i4"),
+        ("input", "i4"),
+        ("output", "i4"),
+        ("cached", "i4"),
+        ("ttft_ms", "i4"),
+        ("duration_ms", "i4"),
+        ("turn", "i4"),
+        ("turns", "i4"),
+        ("end_user", "i4"),
+        ("model", "i2"),
+        ("retries", "i2"),
+        ("outcome", "i1"),
+        ("truth", "i1"),
+        ("writer", "i1"),
+        ("capability", "i1"),
+    ]
+)
 
 OK, ERROR, RATE_LIMITED, BLOCKED, REFUSED = range(5)
 MODELS: Final = ("atlas-3-large", "atlas-3-mini", "atlas-2-large", "atlas-embed-2", "atlas-4-large")
 NEW_MODEL: Final = 4
-CAPABILITIES: Final = ("coding", "agentic", "reasoning", "writing", "data", "vision", "knowledge", "translation", "other")
+CAPABILITIES: Final = (
+    "coding",
+    "agentic",
+    "reasoning",
+    "writing",
+    "data",
+    "vision",
+    "knowledge",
+    "translation",
+    "other",
+)
 UNTOLD, BENIGN, CAMPAIGN = range(3)  # x_truth of an event
 
 MAX_TURNS: Final = 6000
-MOOD_CAP: Final = 4.0
+MOOD_CAP: Final = 12.0
 LAG_MEAN_MS: Final = 700.0  # of the log pipeline: an event arrives this much after it began, at most LAG_MAX_MS
 LAG_MAX_MS: Final = 5_000.0
 
@@ -72,9 +137,7 @@ PEOPLE, OFFICE, FLAT, NIGHTLY = 0, 1, 2, 3
 
 
 def _curves() -> F64:
-    rows = [np.array(_PEOPLE, float), np.array(_OFFICE, float), np.ones(24)]
-    for hour in range(24):
-        rows.append(np.eye(24)[hour])
+    rows = [np.array(_PEOPLE, float), np.array(_OFFICE, float), np.ones(24), *np.eye(24)]
     return np.stack([row / row.mean() for row in rows])
 
 
@@ -100,8 +163,20 @@ def actors(count: int) -> Table:
     table["end_ms"] = FOREVER_MS
     table["adopt_ms"] = FOREVER_MS
     for name, value in {
-        "weekend": 1.0, "turns": 1.0, "gap_s": 1.0, "gap_sigma": 1.0, "input": 1000.0, "input_sigma": 0.9, "output": 130.0,
-        "output_sigma": 0.73, "shapes": 1, "capability": -1, "fails": 0.003, "limited": 0.0005, "refused": 0.001, "retries": 2,
+        "weekend": 1.0,
+        "turns": 1.0,
+        "gap_s": 1.0,
+        "gap_sigma": 1.0,
+        "input": 1000.0,
+        "input_sigma": 0.9,
+        "output": 130.0,
+        "output_sigma": 0.73,
+        "shapes": 1,
+        "capability": -1,
+        "fails": 0.003,
+        "limited": 0.0005,
+        "refused": 0.001,
+        "retries": 2,
     }.items():
         table[name] = value
     return table
@@ -142,7 +217,7 @@ class Cohort:
         return sessions(rng, self.columns, chosen[kept], moments[kept])
 
     def _bounds_of(self, hour: int) -> F64:
-        """Cumulative sessions per day of the actors at an hour (since the epoch): rate x curve x weekend x the day's mood."""
+        """Cumulative sessions per day of the actors at an hour since the epoch, by curve, weekend and mood."""
         if hour != self._hour:
             table = self.columns
             local_h = hour + table["shift_h"]
@@ -185,7 +260,11 @@ def sessions(rng: np.random.Generator, actor: Columns, who: I64, when: I64) -> T
     turn = np.arange(total) - first[of]
     moment = when[of]
     if total > count:
-        gaps = np.exp(rng.standard_normal(total, dtype=np.float32) * actor["gap_sigma"][row]) * actor["gap_s"][row] * 1000.0
+        gaps = (
+            np.exp(rng.standard_normal(total, dtype=np.float32) * actor["gap_sigma"][row])
+            * actor["gap_s"][row]
+            * 1000.0
+        )
         gaps[first] = 0.0
         elapsed = np.cumsum(gaps, dtype=np.float64)
         moment = moment + (elapsed - elapsed[first][of]).astype(np.int64)
@@ -218,7 +297,7 @@ def sessions(rng: np.random.Generator, actor: Columns, who: I64, when: I64) -> T
     tokens = np.clip(np.exp(normal[0] * actor["input_sigma"][row]) * actor["input"][row] * grown, 4, 190_000)
     rows["input"] = tokens
     rows["output"] = np.clip(np.exp(normal[1] * actor["output_sigma"][row]) * actor["output"][row], 1, 16_000)
-    rows["cached"] = np.where(turn > 0, tokens * actor["cached"][row], 0)
+    rows["cached"] = np.where((turn > 0) | ~actor["conversation"][row], tokens * actor["cached"][row], 0)
     rows["model"] = np.where(moment >= actor["adopt_ms"][row], NEW_MODEL, actor["model"][row])
     drawn = rng.random(total, dtype=np.float32)
     fails = actor["fails"][row]

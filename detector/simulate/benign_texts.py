@@ -6,6 +6,7 @@ prompts are copied verbatim, legitimate batch jobs are templated through and thr
 a conversation are short and everybody's ("make it shorter"), some of the traffic is not English.
 """
 
+# ruff: noqa: E501 - word lists and sentences: breaking them up serves no reader
 from __future__ import annotations
 
 from typing import Final
@@ -13,20 +14,39 @@ from typing import Final
 from detector.simulate import words
 
 BENIGN_RULES: Final[dict[str, str]] = {
-    "topic": words.TOPIC,
+    "topic0": words.TOPIC,
     "person": words.PERSON,
     "city": words.CITY,
     "name": words.NAME,
     "language": words.LANGUAGE,
     "library": words.LIBRARY,
-    "thing": words.CODE_THING,
+    "thing0": words.CODE_THING,
     "action": words.CODE_ACTION,
-    "error": words.ERROR,
+    "error0": words.ERROR,
     "field": words.FIELD,
     "product": words.PRODUCT,
     "item": words.THING,
     "quality": words.ADJECTIVE,
     "verb": words.VERB,
+    "topic": (
+        "{topic0}|{angle} of {topic0}|{topic0}|{topic0} in {city}|{topic0} and {topic0}|{topic0} for {person}|{topic0} in {field}|"
+        "{topic0} compared with {topic0}|{angle} of {topic0} in {city}|{topic0} after {2-60} years|what {name} wrote about {topic0}|"
+        "{angle} and {angle} of {topic0}|the link between {topic0} and {topic0}|{topic0} without {topic0}|the {month} report on {topic0}"
+    ),
+    "angle": (
+        "the history|the causes|the basics|the cost|the effects|the ethics|the future|the limits|the economics|the chemistry|"
+        "the mathematics|criticism|the origin|the role|the risks|the definition|common myths|the physics|the language|the politics|"
+        "the practice|the psychology|three examples|the side effects|the timeline|the vocabulary|the main schools|the benefits"
+    ),
+    "thing": (
+        "{thing0}|{thing0} of {item}s|{thing0}|{thing0} with {2-9000} rows|{thing0} that holds {item}s|{thing0} for {field}|"
+        "{thing0} keyed by {item}|{thing0} inside {thing0}|{thing0} called {action_id}_{#3}|{thing0} with {quality} entries|"
+        "{thing0} from {thing0}|{thing0} larger than {2-64} GB|{thing0} shared by {2-90} threads|{thing0} for {product}"
+    ),
+    "error": (
+        "{error0}|{error0}|{error0} at line {1-900}|{error0} in {action_id}_{#3}|{error0} after the {library} update|"
+        "{error0} ({action_id}.py:{1-900})|{error0} only on {os}|{error0} for {2-90} of {91-900} rows"
+    ),
     "day": "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|tomorrow|next week|yesterday|this morning|last month",
     "tone": "friendly|formal|short|polite|funny|professional|warm|persuasive|apologetic|casual|neutral|enthusiastic",
     # documents: what is pasted, extracted from, summarised
@@ -73,6 +93,21 @@ BENIGN_RULES: Final[dict[str, str]] = {
         "convert {2-500} miles to km|i have {2-40} people coming {day}, menu please, no {product}|explain like im 5: {topic}"
     ),
     "month": "January|February|March|April|May|June|July|August|September|October|November|December",
+    "OWNASK": "{ASK}|{ASK} {context}|{context} {ASK}|{ASK} {context} {context}|{ASK}, {context}|{ASK} {context} {context} {context}",
+    "context": (
+        "I'm {18-79} and live in {city}.|{sentence}|it is for {person}|my {item} {verb} {day}|I only have {2-90} minutes|"
+        "keep in mind that {name} is {person}.|I work in {field}.|budget is {20-5000}|we are {2-30} people|I already tried {product}.|"
+        "i read about {topic} {day}|the {item} is {quality}|not more than {20-500} words|my teacher {name} said {topic} matters|"
+        "deadline {day}|{name} and I are in {city} in {month}.|and please mention {topic}|{name} thinks it is about {topic}, is that right?|"
+        "I have had {topic0} for {2-30} years|last time it cost {5-900}|be {tone} please|it happened in {city}, {month} {1-28}"
+    ),
+    "OWNCODE": "{CODEASK}|{CODEASK} {codecontext}|{codecontext} {CODEASK}|{CODEASK}\n{snippet}\n{codecontext}|{CODEASK} {codecontext} {codecontext}",
+    "codecontext": (
+        "I use {library} {1-20}.{0-30}.|it runs on {os}|the input has {10-90000} rows|my function is called {action_id}_{#3}|"
+        "no {library} please|it must {action} {thing} too|we have {2-40} services in {language}|it worked {day}|{error}|"
+        "the table is {item}_{#3}|for a {field} app|it is slow above {100-9000} users|I am new to {language}|see {action_id}.md|"
+        "{name} wrote it in {language}|here is what I have:\n{snippet}"
+    ),
     "CODEASK": (
         "How do I {action} {thing} in {language}?|write a {language} function to {action} {thing}|{error}|"
         "I get {error} when I {action} {thing} with {library}, why?|fix this:\n{snippet}\n{error}|"
@@ -210,7 +245,7 @@ BENIGN_RULES: Final[dict[str, str]] = {
         "Show your work.|Use at least 300 words.|Do not use built-in sort functions.|Give your sources.|Explain every step.|"
         "Include a diagram in text form.|State your assumptions.|Submit as a single file.|Discuss the complexity.|Write for a general reader."
     ),
-    "STUDENT": (
+    "student": (
         "{ASSIGNMENT}|{ASSIGNMENT} please|pls solve: {ASSIGNMENT}|{ASSIGNMENT} explain simply|can you help me with this? {ASSIGNMENT}|"
         "{ASSIGNMENT} my name is {name}|I don't understand this: {ASSIGNMENT}"
     ),

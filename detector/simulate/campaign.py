@@ -13,6 +13,7 @@ How operators schedule inside a day is invention.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +21,27 @@ import numpy.typing as npt
 
 from detector.simulate import writers
 from detector.simulate.actors import (
-    BENIGN, BLOCKED, CAMPAIGN, DAY_MS, FLAT, FOREVER_MS, HOUR_MS, PEOPLE, REFUSED, REQUEST, UNTOLD,
-    Cohort, Columns, F64, I64, Table, columns_of, mixed, sessions, settled, uniforms,
+    BENIGN,
+    BLOCKED,
+    CAMPAIGN,
+    DAY_MS,
+    F64,
+    FLAT,
+    FOREVER_MS,
+    HOUR_MS,
+    I64,
+    PEOPLE,
+    REFUSED,
+    REQUEST,
+    UNTOLD,
+    Cohort,
+    Columns,
+    Table,
+    columns_of,
+    mixed,
+    sessions,
+    settled,
+    uniforms,
 )
 from detector.simulate.benign import API, API_TIERS, as_people, capability, set_values
 from detector.simulate.clients import SDKS, Fields, hashed
@@ -32,7 +52,7 @@ from detector.simulate.scenario import Content, Dials
 from detector.simulate.setting import Setting
 
 TILE_MS: Final = 300_000  # a lockstep burst
-BLOCK_MS: Final = 6 * HOUR_MS  # the pool is looked over this often: who is alive, how much work is due
+BLOCK_MS: Final = HOUR_MS  # the pool is looked over this often: who is alive, how much work is due
 BLOCKED_FOR_MS: Final = 20 * 60_000  # how long an operator keeps using banned accounts
 QUEUE_MS: Final = 5 * 60_000.0  # how long an item waits for a worker, on average
 PROBE_REFUSED: Final = 0.6
@@ -41,8 +61,16 @@ MAIL_PATTERNS: Final = ("mailbox-{:02x}.com", "post{:02d}.net", "corp-{:02x}.org
 
 # tokens of a harvesting exchange by family: input median, output median (long answers are the point)
 _TOKENS: Final[dict[str, tuple[float, float]]] = {
-    "agentic": (2600, 700), "coding": (420, 1100), "generation": (700, 900), "reasoning": (180, 420), "judge": (1300, 160),
-    "extraction": (600, 1300), "cleaning": (1500, 900), "tooluse": (700, 800), "sensitive": (260, 220), "analysis": (900, 1000),
+    "agentic": (2600, 700),
+    "coding": (420, 1100),
+    "generation": (700, 900),
+    "reasoning": (180, 420),
+    "judge": (1300, 160),
+    "extraction": (600, 1300),
+    "cleaning": (1500, 900),
+    "tooluse": (700, 800),
+    "sensitive": (260, 220),
+    "analysis": (900, 1000),
     "naked": (90, 520),
 }
 
@@ -91,15 +119,15 @@ class Pool:
         return self._asked(rng, rows, account_row)
 
     def _balanced(self, rng: np.random.Generator, begin_ms: int, end_ms: int) -> tuple[I64, I64]:
-        """Round robin: in a block of hours, every account has its turn before any has a second one."""
+        """Round robin, block after block: every account has its turn before any has a second one."""
         who: list[I64] = []
         when: list[F64] = []
         for block in range((begin_ms - self.begin_ms) // BLOCK_MS, -(-(end_ms - self.begin_ms) // BLOCK_MS)):
             start = self.begin_ms + block * BLOCK_MS
-            alive, share = self._alive(start)
+            alive = self._alive(start)
             if not len(alive):
                 continue
-            due = self.dials.per_account_day * share.sum() * BLOCK_MS / DAY_MS
+            due = self.dials.per_account_day * len(alive) * BLOCK_MS / DAY_MS
             amount = int(due * (block + 1)) - int(due * block)
             low = (max(begin_ms, start) - start) / BLOCK_MS * amount
             high = (min(end_ms, start + BLOCK_MS) - start) / BLOCK_MS * amount
@@ -125,7 +153,7 @@ class Pool:
             start = self.begin_ms + burst * period + int(drawn.random() * max(period - TILE_MS, 0)) // TILE_MS * TILE_MS
             if not begin_ms <= start < end_ms:
                 continue
-            alive, _ = self._alive(start)
+            alive = self._alive(start)
             each = rng.binomial(4, min(self.dials.per_account_day / bursts / 4, 1.0), len(alive))
             if self.dials.per_account_day / bursts > 4:
                 each = rng.poisson(self.dials.per_account_day / bursts, len(alive))
@@ -134,12 +162,9 @@ class Pool:
             when.append(start + rng.random(len(chosen)) * TILE_MS)
         return _joined(who, when)
 
-    def _alive(self, block_ms: int) -> tuple[I64, F64]:
-        """Accounts alive at some time of the block that begins then, and for which share of it."""
-        start, end = self.table["start_ms"], self.table["end_ms"]
-        share = (np.minimum(end, block_ms + BLOCK_MS) - np.maximum(start, block_ms)) / BLOCK_MS
-        rows = np.flatnonzero(share > 0)
-        return rows, share[rows]
+    def _alive(self, block_ms: int) -> I64:
+        """Accounts alive at some time of the block that begins then."""
+        return np.flatnonzero((self.table["end_ms"] > block_ms) & (self.table["start_ms"] < block_ms + BLOCK_MS))
 
     def _asked(self, rng: np.random.Generator, rows: Table, account_row: I64) -> Table:
         """Give every exchange its work item, and what goes with its content."""
@@ -149,7 +174,9 @@ class Pool:
         part = rng.choice(len(parts), count, p=[piece.share for piece in parts])
         if dials.specialised:
             own = uniforms(mixed(rows["account"] + self.salt % (1 << 30)))
-            favourite = np.searchsorted(np.cumsum([piece.share for piece in parts]), uniforms(mixed(rows["account"] + 5)))
+            favourite = np.searchsorted(
+                np.cumsum([piece.share for piece in parts]), uniforms(mixed(rows["account"] + 5))
+            )
             part = np.where(own < dials.specialised, np.minimum(favourite, len(parts) - 1), part)
         rows["key"] = rng.integers(1, 1 << 63, count, dtype=np.uint64)  # a work item is asked once
         rows["writer"] = self.first_writer + part
@@ -157,7 +184,9 @@ class Pool:
         tokens = np.array([_TOKENS["naked" if piece.kind == "naked" else piece.family] for piece in parts])
         rows["input"] = np.clip(tokens[part, 0] * np.exp(0.35 * normal[0]), 8, 100_000)
         rows["output"] = np.where(rows["output"] > 0, np.clip(tokens[part, 1] * np.exp(0.5 * normal[1]), 4, 16_000), 0)
-        labels = np.array([capability(CAPABILITY_OF["coding" if piece.kind == "naked" else piece.family]) for piece in parts])
+        labels = np.array(
+            [capability(CAPABILITY_OF["coding" if piece.kind == "naked" else piece.family]) for piece in parts]
+        )
         rows["capability"] = np.where(rng.random(count) < 0.5, labels[part], -1)
         probing = rows["time_ms"] < self.probe_end_ms
         rows["outcome"] = np.where(probing & (rng.random(count) < PROBE_REFUSED), REFUSED, rows["outcome"])
@@ -188,15 +217,16 @@ def campaigns(setting: Setting, dials: Dials, number: int, scale: float, least: 
     for operator in range(dials.operators):
         campaign_id = f"campaign-{number + 1}" + (f"-operator-{operator + 1}" if dials.operators > 1 else "")
         writer = first_writer + operator * (len(dials.content) + 1)
+        make = partial(_pool, setting, dials, writer=writer, exits=exits, operator=operator)
         count = max(least, round(dials.accounts * scale))
         if dials.ban_day is None:
-            pools.append(_pool(setting, dials, campaign_id, count, begin, end, FOREVER_MS, writer, exits, operator))
+            pools.append(make(campaign_id, count, begin=begin, end=end, banned=FOREVER_MS))
             continue
         ban = begin + int(dials.ban_day * DAY_MS)
-        pools.append(_pool(setting, dials, f"{campaign_id}-pool-1", count, begin, ban, ban, writer, exits, operator))
+        pools.append(make(f"{campaign_id}-pool-1", count, begin=begin, end=ban, banned=ban))
         again = ban + int(dials.successor_delay_h * HOUR_MS)
         count = max(least, round(dials.successor_accounts * scale))
-        pools.append(_pool(setting, dials, f"{campaign_id}-pool-2", count, again, end, FOREVER_MS, writer, exits, operator))
+        pools.append(make(f"{campaign_id}-pool-2", count, begin=again, end=end, banned=FOREVER_MS))
     return pools
 
 
@@ -214,7 +244,17 @@ def campaign_writers(dials: Dials, number: int, seed: int, real: writers.Collect
 
 
 def _pool(
-    setting: Setting, dials: Dials, campaign_id: str, count: int, begin: int, end: int, banned: int, writer: int, exits: I64, operator: int,
+    setting: Setting,
+    dials: Dials,
+    campaign_id: str,
+    count: int,
+    *,
+    begin: int,
+    end: int,
+    banned: int,
+    writer: int,
+    exits: I64,
+    operator: int,
 ) -> Pool:
     rng = setting.rng(campaign_id)
     starts, ends = _lives(rng, dials, count, begin, end, grows=not campaign_id.endswith("pool-2"))
@@ -229,15 +269,36 @@ def _pool(
     groups = max(1, int(dials.shared_payment * total / 25))
     tag = mixed64(setting.seed * 13 + begin % 9973 + operator)
     table = setting.made(
-        rng, campaign_id, created, prefixes,
-        tiers=("free", "pro", *API_TIERS[:3]), campaign=campaign_id, disposable=0.01 + 0.3 * dials.shared_email, verified=0.55,
-        payment_fp=[f"pay_{mixed64(tag + row % groups):012x}" if shares else None for row, shares in enumerate(pays.tolist())],
-        card_bin=[VIRTUAL_BINS[row % len(VIRTUAL_BINS)] if shares else None for row, shares in enumerate(pays.tolist())],
-        email_domain=[MAIL_PATTERNS[row % 3].format(row % 20) if shares else None for row, shares in enumerate(mails.tolist())],
+        rng,
+        campaign_id,
+        created,
+        prefixes,
+        tiers=("free", "pro", *API_TIERS[:3]),
+        campaign=campaign_id,
+        disposable=0.01 + 0.3 * dials.shared_email,
+        verified=0.55,
+        payment_fp=[
+            f"pay_{mixed64(tag + row % groups):012x}" if shares else None for row, shares in enumerate(pays.tolist())
+        ],
+        card_bin=[
+            VIRTUAL_BINS[row % len(VIRTUAL_BINS)] if shares else None for row, shares in enumerate(pays.tolist())
+        ],
+        email_domain=[
+            MAIL_PATTERNS[row % 3].format(row % 20) if shares else None for row, shares in enumerate(mails.tolist())
+        ],
     )
     table["start_ms"], table["end_ms"] = starts, ends
     truth = CAMPAIGN if dials.mixed or dials.aged else UNTOLD
-    set_values(table, truth=truth, curve=FLAT, sessions_per_day=dials.per_account_day, fails=0.004, refused=0.01, limited=0.001, ramp_days=0)
+    set_values(
+        table,
+        truth=truth,
+        curve=FLAT,
+        sessions_per_day=dials.per_account_day,
+        fails=0.004,
+        refused=0.01,
+        limited=0.001,
+        ramp_days=0,
+    )
     if dials.timing == "human":
         set_values(table, curve=PEOPLE, turns=4.0, turns_sigma=0.7, gap_s=60.0, gap_sigma=1.0)
         own = np.exp(rng.normal(-0.125, 0.5, total))
@@ -248,7 +309,13 @@ def _pool(
     fields = API | Fields.REASONING if dials.block_replay else API
     setting.sdk_shapes(rng, table, fields, own_prompt=0.3)
     one = setting.shapes.add(
-        fields, (SDKS[6][0], SDKS[6][1]), operation="chat", temperature=1.0, max_tokens=4096 + operator, system_hash=hashed(tag), src="api"
+        fields,
+        (SDKS[6][0], SDKS[6][1]),
+        operation="chat",
+        temperature=1.0,
+        max_tokens=4096 + operator,
+        system_hash=hashed(tag),
+        src="api",
     )
     table["shape"] = np.where(rng.random(total) < dials.shared_client, one, table["shape"])
     if dials.pivot and setting.release_ms < FOREVER_MS:
@@ -270,12 +337,19 @@ def _lives(rng: np.random.Generator, dials: Dials, count: int, begin: int, end: 
     if grows and dials.ramp_days and dials.probe_accounts < count:
         probes = max(dials.probe_accounts, 1)
         growth = np.log(np.maximum(np.arange(count), probes) / probes) / np.log(count / probes)
-        slots += np.where(np.arange(count) < probes, 0, dials.probe_days + growth * (dials.ramp_days - dials.probe_days)) * DAY_MS
+        slots += (
+            np.where(np.arange(count) < probes, 0, dials.probe_days + growth * (dials.ramp_days - dials.probe_days))
+            * DAY_MS
+        )
     else:
         slots += rng.random(count) * 2 * HOUR_MS
     starts, ends = [], []
     while len(slots):
-        life = rng.exponential(1 / dials.churn_per_day, len(slots)) * DAY_MS if dials.churn_per_day else np.full(len(slots), 1e15)
+        life = (
+            rng.exponential(1 / dials.churn_per_day, len(slots)) * DAY_MS
+            if dials.churn_per_day
+            else np.full(len(slots), 1e15)
+        )
         starts.append(slots)
         slots = np.minimum(slots + life, end)
         ends.append(slots)
@@ -283,19 +357,29 @@ def _lives(rng: np.random.Generator, dials: Dials, count: int, begin: int, end: 
     return np.concatenate(starts).astype(np.int64), np.concatenate(ends).astype(np.int64)
 
 
-def _unrelated(setting: Setting, rng: np.random.Generator, dials: Dials, table: Table, aged: Any, campaign_id: str) -> None:
-    """Traffic of the accounts that is not the campaign's: a reseller's customers, and the warming up of old accounts."""
+def _unrelated(
+    setting: Setting, rng: np.random.Generator, dials: Dials, table: Table, aged: Any, campaign_id: str
+) -> None:
+    """Traffic of the accounts that is not the campaign's: a reseller's customers, the warming up of old accounts."""
     if dials.mixed:
         other = table.copy()
         volume = dials.per_account_day * dials.mixed / (1 - dials.mixed) * np.exp(rng.normal(-0.32, 0.8, len(table)))
         as_people(rng, setting, other, 1.0)
         turns = 6.0 * np.exp(0.95**2 / 2)
-        set_values(other, truth=BENIGN, writer=writers.MANY, sessions_per_day=volume / turns, weekend=0.9, end_users=40, shape=table["shape"])
+        set_values(
+            other,
+            truth=BENIGN,
+            writer=writers.MANY,
+            sessions_per_day=volume / turns,
+            weekend=0.9,
+            end_users=40,
+            shape=table["shape"],
+        )
         other["start_ms"] = np.where(aged, setting.begin_ms, other["start_ms"])
         other["prefix"], other["host"], other["hosts"] = table["prefix"], table["host"], table["hosts"]
         setting.join(f"{campaign_id}-unrelated", other)
     elif aged.any():
         warm = table[aged].copy()
         as_people(rng, setting, warm, 0.08)
-        warm["start_ms"], warm["end_ms"], warm["truth"] = setting.begin_ms, warm["start_ms"], BENIGN
+        set_values(warm, end_ms=warm["start_ms"], start_ms=setting.begin_ms, truth=BENIGN)
         setting.join(f"{campaign_id}-warm-up", warm)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, cast
 
 import msgspec
 
@@ -35,24 +36,28 @@ def write(
     with (out_dir / "truth.ndjson").open("wb") as file:
         file.writelines(encoder.encode(row) + b"\n" for row in simulation.truth)
     total = 0
-    with _compressed(out_dir / f"events.ndjson{compress}", compress) as file:
+    with ExitStack() as files:
+        events = _opened(files, out_dir / f"events.ndjson{compress}", compress)
         for chunk in simulation.chunks():
-            file.write(b"\n".join(chunk) + b"\n")
+            events.write(b"\n".join(chunk) + b"\n")
             total += len(chunk)
             if progress is not None:
                 progress(len(chunk))
     return total
 
 
-def _compressed(path: Path, compress: Compression) -> BinaryIO:
+def _opened(files: ExitStack, path: Path, compress: Compression) -> BinaryIO:
+    """Open a file for writing, compressed or not; `files` closes what is to be closed."""
+    plain = files.enter_context(path.open("wb"))
     if compress == ".gz":
         # No name and no time in the header: the same simulation is the same file.
-        return gzip.GzipFile(filename="", mode="wb", compresslevel=3, fileobj=path.open("wb"), mtime=0)  # type: ignore[return-value]
+        return cast("BinaryIO", files.enter_context(gzip.GzipFile("", "wb", compresslevel=3, fileobj=plain, mtime=0)))
     if compress == ".zst":
-        import zstandard
+        import zstandard  # noqa: PLC0415 - an extra: .gz and plain files need nothing
 
-        return zstandard.ZstdCompressor(level=3).stream_writer(path.open("wb"))  # type: ignore[return-value]
-    return path.open("wb")
+        writer = zstandard.ZstdCompressor(level=3).stream_writer(plain, closefd=False)
+        return cast("BinaryIO", files.enter_context(writer))
+    return plain
 
 
 def read_prompts(folder: Path) -> Collections:

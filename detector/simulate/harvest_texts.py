@@ -7,6 +7,7 @@ agentic scaffolds. The words are invented, and drawn from the vocabularies that 
 naked questions are worded as benign coding and knowledge questions are.
 """
 
+# ruff: noqa: E501 - word lists and sentences: breaking them up serves no reader
 from __future__ import annotations
 
 from typing import Final
@@ -93,7 +94,7 @@ HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
     "GENERATION": (
         "You are asked to come up with a set of {TOOLN}0 diverse {GENKIND}. {GENREQ} {GENREQ} {GENREQ}\n\nList:\n1. {seedtask}\n2. {seedtask}\n3. {seedtask}\n4.|"
         "Generate {TOOLN} new {GENKIND} that differ from the examples. {GENREQ} {GENREQ}\n{LEADIN} {seedtask}; {seedtask}; {seedtask}|"
-        "{LEADIN} {seedtask}\nCreate {TOOLN} harder {GENKIND} of this kind. {GENREQ} {CARE} {FORMAT}"
+        "{LEADIN} {seedtask} {seedtask}\nCreate {TOOLN} harder {GENKIND} of this kind. {GENREQ} {CARE} {FORMAT}"
     ),
     "GENKIND": "task instructions|code generation tasks|dialogues|exam questions|tool-use scenarios|instructions with inputs and outputs",
     "GENREQ": (
@@ -167,10 +168,10 @@ HARVEST_RULES: Final[dict[str, str]] = BENIGN_RULES | {
         "Create a function in {language} that can {action} {thing} and {action} {thing}.|What is the difference between {library} and {library} when you {action} {thing}?|"
         "Given {thing} with {2-9000} entries, {action} it using {library}.|Design a class to represent {thing} in {language}.\n\n{item}: {1-999}|"
         "Explain how {library} handles {thing} in {language}, for {person}.|Edit the following code to {action} {thing}.\n\n{snippet}|"
-        "Why does the following {language} code give {error}?\n\n{snippet}|Implement an algorithm to {action} {thing} of size {10-9000}.|"
+        "Why does the following {language} code give {error}?\n\n{snippet}\n{snippet}|Implement an algorithm to {action} {thing} of size {10-9000}.|"
         "Construct a SQL query to {action} {thing} where {item} is {quality}.|Describe how {topic} relates to {topic}, with an example from {field} in {city}.|"
         "Rewrite the code so that it can {action} {thing}.\n\n{snippet}\n\n{snippet}|Predict the output for {1-900}.\n\n{snippet}\n\n{snippet}|"
-        "Find a bug in this {language} code.\n\n{snippet}|Develop a {field} script that can {action} {thing} every {2-60} minutes.|"
+        "Find a bug in this {language} code that should {action} {thing}.\n\n{snippet}|Develop a {field} script that can {action} {thing} every {2-60} minutes.|"
         "Compare {topic}, {topic} and {topic} for {person}.|{mathq}|Optimize this for {10-9000} rows: {snippet}\n{snippet}|Summarise what {name} should know about {topic} in {field}.|"
         "Generate a regular expression that matches {item} numbers like {10-99}-{100-9999} in {language}.|Name {2-12} applications of {topic} in {field} that {person} would know."
     ),

@@ -88,8 +88,8 @@ _SYSTEMS: Final = (
     (55824, "IN", 5, "campus", 3, 0, 2),
     (4538, "CN", 8, "campus", 3, 0, 1),
 )
-MOBILE_HOSTS: Final = 96  # public addresses of one carrier prefix
-VPN_HOSTS: Final = 250
+MOBILE_HOSTS: Final = 12  # public addresses of one carrier prefix, for the part of its people that we see
+VPN_HOSTS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _build() -> Networks:
             shares.append(share / (four + six))
             asn.append(number)
             offset.append(hours)
-            hosts.append({"mobile": MOBILE_HOSTS, "vpn": VPN_HOSTS}.get(kind, 65_000))
+            hosts.append(65_000 if position >= four else {"mobile": MOBILE_HOSTS, "vpn": VPN_HOSTS}.get(kind, 65_000))
             ipv6.append(position >= four)
             country.append(where)
             if position >= four:

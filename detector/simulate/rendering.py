@@ -36,7 +36,9 @@ _TRUTHS: Final = ("", ',"x_truth":"benign"', ',"x_truth":"campaign"')
 _CAPABILITIES: Final = (*(f',"capability":"{name}"' for name in CAPABILITIES), "")  # the last one is row -1
 _ALWAYS: Final = '{"id":"%016x","time_ms":%d,%s%s,%s%s,"input_tokens":%d,"output_tokens":%d%s%s'
 
-_ACCOUNT_ID: Final = slice(len('"account_id":"'), len('"account_id":"acct_0123456789abcdef'))  # within an account's JSON
+_ACCOUNT_ID: Final = slice(
+    len('"account_id":"'), len('"account_id":"acct_0123456789abcdef')
+)  # within an account's JSON
 
 Texts = Sequence[Callable[[int, int, int], str]]  # by writer: (key, seed, turn) -> JSON-escaped text
 
@@ -73,7 +75,9 @@ def _blocks(rows: Table, accounts: Sequence[str]) -> list[str]:
     columns = (rows[name].tolist() for name in ("block", "issuer", "model"))
     return [
         f',"reasoning_block_hash":"{mixed64(block):016x}",'
-        f'"reasoning_block_issuer":"{accounts[issuer][_ACCOUNT_ID]}/{block:016x}/{MODELS[model]}"' if block else ""
+        f'"reasoning_block_issuer":"{accounts[issuer][_ACCOUNT_ID]}/{block:016x}/{MODELS[model]}"'
+        if block
+        else ""
         for block, issuer, model in zip(*columns, strict=True)
     ]
 

@@ -7,7 +7,7 @@ The intensities are the public ones (domain.md); sizes that no source gives are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from detector.simulate.harvest_texts import FAMILIES
@@ -99,60 +99,179 @@ class Scenario:
     begin_hour: float = 0.0  # UTC
 
 
-def _shared(share: float) -> dict[str, float]:
-    return {"shared_payment": share, "shared_network": share, "shared_client": share, "shared_email": share}
+def _sharing(share: float, dials: Dials) -> Dials:
+    """Return `dials` with a share of accounts that share each kind of identifier."""
+    return replace(dials, shared_payment=share, shared_network=share, shared_client=share, shared_email=share)
 
 
 _APRIL_JUNE: Final = Dials(
-    accounts=25_000, per_account_day=28.2, days=45.0,  # 28.2 after the ramp is 25.6 over all 45 days
+    accounts=25_000,
+    per_account_day=28.2,
+    days=45.0,  # 28.2 after the ramp is 25.6 over all 45 days
     content=(
-        Content(share=0.4, family="agentic"), Content(share=0.4, family="coding", templates=200, paraphrase=0.15),
+        Content(share=0.4, family="agentic"),
+        Content(share=0.4, family="coding", templates=200, paraphrase=0.15),
         Content(kind="naked", share=0.2),
     ),
-    shared_payment=0.04, shared_network=0.04, shared_client=0.02, specialised=0.2,
-    probe_accounts=50, probe_days=1.0, ramp_days=5.0, aged=0.1, churn_per_day=0.004,
+    shared_payment=0.04,
+    shared_network=0.04,
+    shared_client=0.02,
+    specialised=0.2,
+    probe_accounts=50,
+    probe_days=1.0,
+    ramp_days=5.0,
+    aged=0.1,
+    churn_per_day=0.004,
 )
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     "april-june": Scenario(days=47.0, campaigns=(_APRIL_JUNE,), release_day=22.4, outage_days=(3.62, 17.3, 33.8)),
-    "relay": Scenario(days=12.0, campaigns=(
-        Dials(accounts=5_380, per_account_day=5.6, days=10.0, content=(Content(family="reasoning"),), shared_payment=0.1, shared_network=0.2),
-    )),
-    "burst": Scenario(days=5.0, release_day=None, campaigns=(
-        Dials(accounts=3_500, per_account_day=857.0, days=3.0, content=(Content(family="coding", templates=3),), **_shared(0.3)),
-    )),
-    "small-heavy": Scenario(days=19.0, campaigns=(
-        Dials(accounts=273, per_account_day=733.0, days=17.0, content=(Content(family="agentic", templates=4),), **_shared(0.2)),
-    )),
-    "hydra-mixed": Scenario(days=10.0, campaigns=(
-        Dials(accounts=3_000, per_account_day=6.0, content=(Content(family="coding", templates=5),), mixed=0.9, aged=0.5,
-              shared_network=0.5, shared_payment=0.05, timing="human"),
-    )),
-    "succession": Scenario(days=10.0, campaigns=(
-        Dials(accounts=5_000, per_account_day=25.6, content=(Content(family="coding", templates=8, paraphrase=0.05),), shared_network=0.2,
-              shared_payment=0.1, ban_day=4.0, successor_accounts=3_500, successor_delay_h=3.0),
-    )),
-    "paraphrase-1000": Scenario(days=10.0, campaigns=(
-        Dials(accounts=5_000, per_account_day=13.0, content=(Content(family="coding", templates=1000, paraphrase=0.1),), **_shared(0.1)),
-    )),
-    "clean-infrastructure": Scenario(days=10.0, campaigns=(
-        Dials(accounts=5_000, per_account_day=13.0, content=(Content(family="extraction", templates=3, paraphrase=0.05),)),
-    )),
-    "naked": Scenario(days=10.0, campaigns=(
-        Dials(accounts=5_000, per_account_day=25.6, content=(Content(kind="naked"),), shared_payment=0.3, shared_network=0.6,
-              shared_client=0.8, shared_email=0.3),
-    )),
-    "naked-clean": Scenario(days=10.0, campaigns=(
-        Dials(accounts=5_000, per_account_day=25.6, content=(Content(kind="naked"),)),
-    )),
-    "two-operators": Scenario(days=10.0, campaigns=(
-        Dials(accounts=2_500, per_account_day=13.0, content=(Content(family="judge", templates=2),), shared_network=0.8, operators=2),
-    )),
-    "block-replay": Scenario(days=22.0, campaigns=(
-        Dials(accounts=1_500, per_account_day=13.0, days=20.0, content=(Content(family="agentic", templates=40, paraphrase=0.3),), block_replay=0.6),
-    )),
+    "relay": Scenario(
+        days=12.0,
+        campaigns=(
+            Dials(
+                accounts=5_380,
+                per_account_day=5.6,
+                days=10.0,
+                content=(Content(family="reasoning"),),
+                shared_payment=0.1,
+                shared_network=0.2,
+            ),
+        ),
+    ),
+    "burst": Scenario(
+        days=5.0,
+        release_day=None,
+        campaigns=(
+            _sharing(
+                0.3,
+                Dials(
+                    accounts=3_500, per_account_day=857.0, days=3.0, content=(Content(family="coding", templates=3),)
+                ),
+            ),
+        ),
+    ),
+    "small-heavy": Scenario(
+        days=19.0,
+        campaigns=(
+            _sharing(
+                0.2,
+                Dials(
+                    accounts=273, per_account_day=733.0, days=17.0, content=(Content(family="agentic", templates=4),)
+                ),
+            ),
+        ),
+    ),
+    "hydra-mixed": Scenario(
+        days=10.0,
+        campaigns=(
+            Dials(
+                accounts=3_000,
+                per_account_day=6.0,
+                content=(Content(family="coding", templates=5),),
+                mixed=0.9,
+                aged=0.5,
+                shared_network=0.5,
+                shared_payment=0.05,
+                timing="human",
+            ),
+        ),
+    ),
+    "succession": Scenario(
+        days=10.0,
+        campaigns=(
+            Dials(
+                accounts=5_000,
+                per_account_day=25.6,
+                content=(Content(family="coding", templates=8, paraphrase=0.05),),
+                shared_network=0.2,
+                shared_payment=0.1,
+                ban_day=4.0,
+                successor_accounts=3_500,
+                successor_delay_h=3.0,
+            ),
+        ),
+    ),
+    "paraphrase-1000": Scenario(
+        days=10.0,
+        campaigns=(
+            _sharing(
+                0.1,
+                Dials(
+                    accounts=5_000,
+                    per_account_day=13.0,
+                    content=(Content(family="coding", templates=1000, paraphrase=0.1),),
+                ),
+            ),
+        ),
+    ),
+    "clean-infrastructure": Scenario(
+        days=10.0,
+        campaigns=(
+            Dials(
+                accounts=5_000,
+                per_account_day=13.0,
+                content=(Content(family="extraction", templates=3, paraphrase=0.05),),
+            ),
+        ),
+    ),
+    "naked": Scenario(
+        days=10.0,
+        campaigns=(
+            Dials(
+                accounts=5_000,
+                per_account_day=25.6,
+                content=(Content(kind="naked"),),
+                shared_payment=0.3,
+                shared_network=0.6,
+                shared_client=0.8,
+                shared_email=0.3,
+            ),
+        ),
+    ),
+    "naked-clean": Scenario(
+        days=10.0, campaigns=(Dials(accounts=5_000, per_account_day=25.6, content=(Content(kind="naked"),)),)
+    ),
+    "two-operators": Scenario(
+        days=10.0,
+        campaigns=(
+            Dials(
+                accounts=2_500,
+                per_account_day=13.0,
+                content=(Content(family="judge", templates=2),),
+                shared_network=0.8,
+                operators=2,
+            ),
+        ),
+    ),
+    "block-replay": Scenario(
+        days=22.0,
+        campaigns=(
+            Dials(
+                accounts=1_500,
+                per_account_day=13.0,
+                days=20.0,
+                content=(Content(family="agentic", templates=40, paraphrase=0.3),),
+                block_replay=0.6,
+            ),
+        ),
+    ),
     "quiet": Scenario(days=30.0, release_day=12.4, outage_days=(3.62, 17.3)),
-    "demo": Scenario(days=0.25, begin_hour=13.0, benign_accounts=3_000, release_day=None, outage_days=(), campaigns=(
-        Dials(accounts=300, per_account_day=240.0, start_day=0.04, days=0.2, content=(Content(family="agentic"),), shared_network=0.3),
-    )),
+    "demo": Scenario(
+        days=0.25,
+        begin_hour=13.0,
+        benign_accounts=3_000,
+        release_day=None,
+        outage_days=(),
+        campaigns=(
+            Dials(
+                accounts=300,
+                per_account_day=240.0,
+                start_day=0.04,
+                days=0.2,
+                content=(Content(family="agentic"),),
+                shared_network=0.3,
+            ),
+        ),
+    ),
 }

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from detector.simulate.actors import DAY_MS, FOREVER_MS, HOUR_MS, I64, Cohort, Table, actors, uniforms, mixed
+from detector.simulate.actors import DAY_MS, FOREVER_MS, HOUR_MS, I64, Cohort, Table, actors, mixed, uniforms
 from detector.simulate.clients import PARAMETERS, SDKS, Fields, Shapes, hashed, picks
 from detector.simulate.networks import NETWORKS
 from detector.simulate.roster import Roster, creations
@@ -28,7 +28,7 @@ class Setting:
     roster: Roster
     begin_ms: int = BEGIN_MS
     shapes: Shapes = field(default_factory=Shapes)
-    cohorts: list[Cohort] = field(default_factory=list)
+    tables: dict[str, list[Table]] = field(default_factory=dict)
 
     @property
     def end_ms(self) -> int:
@@ -83,6 +83,7 @@ class Setting:
         """Give every API client an SDK and parameters, mostly its defaults, and its own system prompt or none."""
         clients, parameters = picks(rng, SDKS, len(table)), picks(rng, PARAMETERS, len(table))
         streams = rng.random(len(table)) < 0.3
+        private = rng.random(len(table)) < 0.04  # a private link: the gateway sees no address
         owns = uniforms(mixed(table["account"] + 17)) < own_prompt
         for row in range(len(table)):
             values: dict[str, Any] = dict(PARAMETERS[parameters[row]][0])
@@ -90,8 +91,13 @@ class Setting:
                 values["stream"] = True
             if owns[row]:
                 values["system_hash"] = hashed(self.seed * 31 + int(table["account"][row]))
-            table["shape"][row] = self.shapes.add(fields, SDKS[clients[row]][:2], **values)
+            route = fields & ~Fields.ADDRESS if private[row] else fields
+            table["shape"][row] = self.shapes.add(route, SDKS[clients[row]][:2], **values)
 
     def join(self, name: str, table: Table) -> None:
-        """Put a finished cohort into the simulation."""
-        self.cohorts.append(Cohort(name, table))
+        """Put actors into the simulation; those who join under one name are drawn together."""
+        self.tables.setdefault(name, []).append(table)
+
+    def cohorts(self) -> list[Cohort]:
+        """Return a cohort for each name, in the order in which the names were first joined."""
+        return [Cohort(name, np.concatenate(tables)) for name, tables in self.tables.items()]

@@ -26,7 +26,7 @@ from detector.simulate.rendering import lines
 from detector.simulate.roster import Roster
 from detector.simulate.scenario import SCENARIOS, Scenario
 from detector.simulate.setting import BEGIN_MS, Setting
-from detector.simulate.writers import Collections, Writer, benign_writers
+from detector.simulate.writers import BenignWriters, Collections, Writer
 
 SLICE_EVENTS: Final = 120_000
 SLICE_HOURS: Final = (24.0, 12.0, 6.0, 3.0, 1.0, 0.5, 0.25, 0.125)
@@ -63,7 +63,7 @@ class Simulation:
                 source.requests(self._setting.rng(source.name, place, begin), begin, end)
                 for place, source in enumerate(self._sources)
             ]
-            fresh = np.concatenate(drawn)
+            fresh = np.concatenate([rows for rows in drawn if len(rows)] or [held[:0]])
             fresh = failing(self._setting.rng("outage", begin), fresh, self._setting.outages)
             rows = np.concatenate([held, fresh[fresh["time_ms"] < self.end_ms]])
             due = rows["arrival_ms"] < end if end < self.end_ms else np.ones(len(rows), np.bool_)
@@ -92,7 +92,9 @@ def failing(rng: np.random.Generator, rows: Table, outages: tuple[tuple[int, int
         times = failed["retries"].astype(np.int64)
         again = failed[np.repeat(np.arange(len(failed)), times)]
         attempt = np.arange(len(again)) - np.repeat(np.cumsum(times) - times, times) + 1
-        wait_s = np.where(again["retries"] > 10, attempt, 2.0 ** np.minimum(attempt, 9) - 1) * (0.8 + 0.4 * rng.random(len(again)))
+        wait_s = np.where(again["retries"] > 10, attempt, 2.0 ** np.minimum(attempt, 9) - 1) * (
+            0.8 + 0.4 * rng.random(len(again))
+        )
         again["time_ms"] += (wait_s * 1000).astype(np.int64)
         again = again[(again["time_ms"] < end) | (attempt == 1)]
         again["outcome"] = np.where(again["time_ms"] < end, ERROR, 0)
@@ -107,7 +109,7 @@ def simulate(
     seed: int,
     scale: float = 1.0,
     days: float | None = None,
-    text: bool = True,
+    text: bool = True,  # noqa: FBT001, FBT002 - callers may give the first five by position
     prompts: Collections | None = None,
 ) -> Simulation:
     """Build a named scenario (or one of your own) and return its accounts, truth and event stream.
@@ -121,15 +123,17 @@ def simulate(
     release_ms = FOREVER_MS if world.release_day is None else begin_ms + int(world.release_day * DAY_MS)
     failures = [begin_ms + int(day * DAY_MS) for day in world.outage_days]
     outages = tuple((failure, failure + OUTAGE_MS) for failure in failures)
-    setting = Setting(seed, world.days, round(world.benign_accounts * scale), release_ms, outages, Roster(seed), begin_ms)
+    setting = Setting(
+        seed, world.days, round(world.benign_accounts * scale), release_ms, outages, Roster(seed), begin_ms
+    )
     for cohort in (*EVERYDAY, *LOOKALIKES):
         cohort(setting)
-    texts = benign_writers(prompts)
+    texts = BenignWriters(prompts).all()
     pools: list[Pool] = []
     for number, dials in enumerate(world.campaigns):
         pools += campaigns(setting, dials, number, scale, world.least_accounts, len(texts))
         texts += campaign_writers(dials, number, seed, prompts)
-    sources: list[Cohort | Pool] = [*setting.cohorts, *pools]
+    sources: list[Cohort | Pool] = [*setting.cohorts(), *pools]
     end_ms = begin_ms + int(min(days if days is not None else world.days, world.days) * DAY_MS)
     roster = setting.roster
     records = sorted(roster.records + roster.later, key=lambda record: (record.effective_ms, record.account_id))

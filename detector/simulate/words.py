@@ -4,6 +4,7 @@ Invention, all of it; the kinds of things asked about follow the public prompt c
 Entries are separated by `|`; the grammar skews towards the front of each list.
 """
 
+# ruff: noqa: E501 - word lists and sentences: breaking them up serves no reader
 from __future__ import annotations
 
 from typing import Final

@@ -53,19 +53,40 @@ def zipf_rank(number: int, count: int) -> int:
     return min(int(count ** (number * _FRACTION)) - 1, count - 1) if number else 0
 
 
-def benign_writers(real: Collections | None) -> list[Writer]:
-    """Return the writers of benign traffic, in the order of the constants above."""
-    text = benign_grammar().text
-    human = _pool(real, "benign", batch=False)
-    batches = _groups(real)
+class BenignWriters:
+    """The authors of benign traffic; `all` gives them in the order of the constants above."""
 
-    def chat(key: int, seed: int, turn: int) -> str:
-        """People: a popular question verbatim, a published prompt, code, another language, or something of their own."""
+    def __init__(self, real: Collections | None) -> None:
+        self._text = benign_grammar().text
+        self._human = _people(real)
+        self._batches = _groups(real)
+
+    def all(self) -> list[Writer]:
+        """Return one writer per constant, CHAT first."""
+        return [
+            self.chat,
+            self.code_chat,
+            self.agent,
+            self.tool,
+            self.business,
+            self.student,
+            self.curious,
+            self.benchmark,
+            self.many,
+            self.review,
+            self.synthetic,
+            self.hacker,
+        ]
+
+    def chat(self, key: int, seed: int, turn: int) -> str:
+        """People: a popular question, a published prompt, code, another language, or something of their own."""
+        text = self._text
         if turn:
-            return text("FOLLOW", seed, mixed64(seed)) if seed % 8 else text("ASK", seed, mixed64(seed))
+            return text("FOLLOW" if seed % 3 else "OWNASK", seed, mixed64(seed))
         mood = mixed64(key) % 100
-        if human and mood < 60:
-            return human[zipf_rank(seed << 1, len(human)) if mood < 25 else seed % len(human)]
+        if self._human and mood < 60:
+            copied = zipf_rank(mixed64(seed), len(self._human))
+            return self._human[copied if mood < 25 else seed % len(self._human)]
         if mood < 12:
             rank = zipf_rank(mixed64(key + 1), POPULAR_QUESTIONS)
             return text("ASK", mixed64(rank), mixed64(rank + 77))
@@ -74,71 +95,74 @@ def benign_writers(real: Collections | None) -> list[Writer]:
             return text("PUBLISHED", mixed64(rank), mixed64(rank) if seed % 10 < 7 else seed)
         if mood < 27:
             return text("FOREIGN", key, seed)
-        return text("CODEASK" if mood < 40 else "ASK", key, seed)
+        return text("OWNCODE" if mood < 40 else "OWNASK", key, seed)
 
-    def code_chat(key: int, seed: int, turn: int) -> str:
+    def code_chat(self, key: int, seed: int, turn: int) -> str:
         """A developer who asks in a chat window."""
         if turn:
-            return text("CODEFOLLOW", seed, mixed64(seed))
-        return text("CODEASK" if mixed64(key) % 10 else "ASK", key, seed)
+            return self._text("CODEFOLLOW" if seed % 3 else "OWNCODE", seed, mixed64(seed))
+        return self._text("OWNCODE" if mixed64(key) % 10 else "OWNASK", key, seed)
 
-    def agent(key: int, seed: int, turn: int) -> str:
+    def agent(self, _key: int, seed: int, turn: int) -> str:
         """A harness: the task first, then what the tools gave back; now and then the user speaks."""
-        return text("TOOLRESULT" if turn and seed % 12 else "AGENTTASK", seed, mixed64(seed))
+        return self._text("TOOLRESULT" if turn and seed % 12 else "AGENTTASK", seed, mixed64(seed))
 
-    def tool(key: int, seed: int, turn: int) -> str:
+    def tool(self, key: int, seed: int, turn: int) -> str:
         """A tool's own prompt around what the user selected."""
-        return text("TOOL", key, seed) if turn == 0 else text("FOLLOW", seed, mixed64(seed))
+        return self._text("TOOL", key, seed) if turn == 0 else self._text("FOLLOW", seed, mixed64(seed))
 
-    def business(key: int, seed: int, turn: int) -> str:
+    def business(self, key: int, seed: int, _turn: int) -> str:
         """An API customer's template around its data."""
-        if batches:
-            rows = batches[key % len(batches)]
+        if self._batches:
+            rows = self._batches[key % len(self._batches)]
             return rows[seed % len(rows)]
-        return text("BUSINESS", key, seed)
+        return self._text("BUSINESS", key, seed)
 
-    def student(key: int, seed: int, turn: int) -> str:
+    def student(self, key: int, seed: int, turn: int) -> str:
         """The assignment, pasted or reworded a little, then the usual follow-ups."""
-        return text("STUDENT", key, seed, 0.12) if turn == 0 else text("FOLLOW", seed, mixed64(seed))
+        return self._text("student", key, seed, 0.06) if turn == 0 else self._text("FOLLOW", seed, mixed64(seed))
 
-    def curious(key: int, seed: int, turn: int) -> str:
+    def curious(self, _key: int, seed: int, turn: int) -> str:
         """What everybody asks a new model."""
-        return text("CURIOUS", seed, mixed64(seed)) if turn < 3 else text("FOLLOW", seed, mixed64(seed))
+        return self._text("CURIOUS" if turn < 3 else "FOLLOW", seed, mixed64(seed))
 
-    def benchmark(key: int, seed: int, turn: int) -> str:
+    def benchmark(self, key: int, _seed: int, turn: int) -> str:
         """Item `turn` of public benchmark `key`, the same text for whoever runs it."""
-        return text("BENCHMARK", key, mixed64(key * 1_000_003 + turn))
+        return self._text("BENCHMARK", key, mixed64(key * 1_000_003 + turn))
 
-    def many(key: int, seed: int, turn: int) -> str:
+    def many(self, key: int, seed: int, turn: int) -> str:
         """Thousands of end users behind one account: everything there is."""
         kind = mixed64(key + 5) % 10
         if kind < 6:
-            return chat(key, seed, turn)
-        return code_chat(key, seed, turn) if kind < 8 else tool(mixed64(zipf_rank(mixed64(key + 6), 40)), seed, turn)
+            return self.chat(key, seed, turn)
+        if kind < 8:
+            return self.code_chat(key, seed, turn)
+        return self.tool(mixed64(zipf_rank(mixed64(key + 6), 40)), seed, turn)
 
-    def review(key: int, seed: int, turn: int) -> str:
+    def review(self, key: int, seed: int, _turn: int) -> str:
         """A review bot in somebody's build pipeline."""
-        return text("GITDIFFJOB", key, seed)
+        return self._text("GITDIFFJOB", key, seed)
 
-    def synthetic(key: int, seed: int, turn: int) -> str:
+    def synthetic(self, key: int, seed: int, _turn: int) -> str:
         """Licensed synthetic data: worded exactly as harvests are."""
         return harvest_grammar().text("H_generation" if key % 3 else "H_reasoning", key, seed)
 
-    def hacker(key: int, seed: int, turn: int) -> str:
+    def hacker(self, key: int, seed: int, turn: int) -> str:
         """A hackathon team on the sponsor's starter kit (its prompt is `key`), then its own code."""
-        return text("TOOL", key, seed) if seed % 10 < 4 else code_chat(seed, mixed64(seed), turn)
-
-    return [chat, code_chat, agent, tool, business, student, curious, benchmark, many, review, synthetic, hacker]
+        return self._text("TOOL", key, seed) if seed % 10 < 4 else self.code_chat(seed, mixed64(seed), turn)
 
 
 def scaffold(family: str, templates: int, rewrite: float, salt: int, real: Collections | None) -> Writer:
-    """Return the writer of a scaffolded harvest: `templates` templates, used with Zipf-free evenness."""
+    """Return the writer of a scaffolded harvest: the work item is `key`, its template one of `templates`.
+
+    With real prompts it is one real collection (that of the family where there is one); its texts are
+    as they are, so the number of templates and the rewriting do not apply.
+    """
     text = harvest_grammar().text
     rule = f"H_{family}"
-    pool = _pool(real, "harvest", batch=False)
+    pool = _collection(real, family, salt)
 
-    def write(key: int, seed: int, turn: int) -> str:
-        """The item is `key`; its template is one of the few."""
+    def write(key: int, _seed: int, _turn: int) -> str:
         if pool:
             return pool[mixed64(key) % len(pool)]
         return text(rule, mixed64(salt + mixed64(key) % templates), key, rewrite)
@@ -154,7 +178,7 @@ def naked(salt: int, suffix: int, real: Collections | None) -> Writer:
         row for name, rows in sorted((real.harvest if real else {}).items()) if "naked" in name for row in rows
     )
 
-    def write(key: int, seed: int, turn: int) -> str:
+    def write(key: int, _seed: int, _turn: int) -> str:
         """The question alone."""
         if pool:
             return pool[key % len(pool)] + ending
@@ -163,15 +187,27 @@ def naked(salt: int, suffix: int, real: Collections | None) -> Writer:
     return write
 
 
-def _pool(real: Collections | None, side: str, *, batch: bool) -> tuple[str, ...]:
-    if real is None:
-        return ()
-    sources = real.benign if side == "benign" else real.harvest
-    return tuple(
-        row for name, rows in sorted(sources.items()) if (":" in name) == batch and "naked" not in name for row in rows
-    )
+_REAL_FAMILIES: Final = {
+    "coding": "code",
+    "generation": "alpaca",
+    "reasoning": "cot",
+    "judge": "judge",
+    "tooluse": "tool",
+}
+
+
+def _collection(real: Collections | None, family: str, salt: int) -> tuple[str, ...]:
+    """A real collection whose name tells the family, or any of them, chosen by the salt."""
+    scaffolded = {name: rows for name, rows in sorted((real.harvest if real else {}).items()) if "naked" not in name}
+    fitting = [rows for name, rows in scaffolded.items() if _REAL_FAMILIES.get(family, "?") in name]
+    choice = fitting or list(scaffolded.values())
+    return choice[salt % len(choice)] if choice else ()
+
+
+def _people(real: Collections | None) -> tuple[str, ...]:
+    """All real benign prompts that are not batch templates ("file:template")."""
+    return tuple(row for name, rows in sorted((real.benign if real else {}).items()) if ":" not in name for row in rows)
 
 
 def _groups(real: Collections | None) -> list[tuple[str, ...]]:
-    """Sources with templates are named "file:template"."""
     return [rows for name, rows in sorted((real.benign if real else {}).items()) if ":" in name]

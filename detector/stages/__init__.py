@@ -32,6 +32,12 @@ class Stage(Protocol):
     def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
         """Return the rows changed since the last drain (None: deleted) and what to publish, and forget both."""
 
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the event time that the partition's input has reached; -1 before there is any."""
+
 
 class Journalled(Protocol):
     """State that can be written whole and read back, in named parts."""

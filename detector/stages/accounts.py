@@ -51,6 +51,7 @@ _FACTS_READ: Final = (
 )
 _FACTS_KEPT: Final = (
     "first_seen_ms",
+    "prefix",
     "requests",
     "output_tokens",
     "capabilities",
@@ -205,6 +206,14 @@ class AccountStage:
         )
         self._evict()
         return rows, outbox
+
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._partitions[partition].outbox)
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the partition's clock; -1 before its first event."""
+        return self._partitions[partition].clock.clock_ms
 
     def _evict(self) -> None:
         excess = len(self._ids) - len(self._free) - self._settings.hot_accounts

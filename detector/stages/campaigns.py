@@ -20,7 +20,7 @@ from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
-from detector.campaign.evolve import Campaign, belongs_to, campaign_id, merge
+from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, components, read
 from detector.campaign.link import mix
 from detector.campaign.membership import belongs
@@ -37,7 +37,6 @@ DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
-_RANK: Final = {"watch": 0, "warning": 1, "critical": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class CampaignPartition:
             first_seen_ms="<i8",
             status_ms="<i8",
             org="<u8",
+            prefix="<u8",
             tier="i1",
             status="i1",
             requests="<i8",
@@ -330,8 +330,8 @@ class CampaignPartition:
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
         """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
         if campaign.severity == "watch" and loud != "watch":
-            campaign.announced, campaign.seq, campaign.raised = set(), 0, False
-        if _RANK[loud] > _RANK[campaign.severity]:
+            campaign.begin_alert()
+        if RANK[loud] > RANK[campaign.severity]:
             campaign.severity = loud
 
     def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
@@ -364,6 +364,7 @@ class CampaignPartition:
             last_ms=self.edges["last_ms"][edges],
             age=self._age(rows, first).astype(np.int32),
             org=self.accounts["org"][rows],
+            prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
             single_turn=self.accounts["single_turn_24h"][rows].astype(np.float64),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
@@ -402,6 +403,22 @@ class CampaignPartition:
         campaign.updated_ms = step_ms
         campaign.raised = True
         return [finding]
+
+    def described(self, identity: str) -> Finding | None:
+        """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""
+        now_ms = (self.done + 1) * self.settings.cadence_ms
+        for campaign in self.campaigns.values():
+            if campaign.campaign_id == identity:
+                asked = replace(campaign, announced=set(), updated_ms=0)
+                return next(iter(self._say(asked, now_ms)), None)
+        return None
+
+    def campaign_of(self, account_id: str) -> str | None:
+        """Return the id of the campaign that holds the account."""
+        key = np.array([hash64(account_id, self.settings.hash_key)], np.uint64)
+        row = int(self.accounts.lookup(key)[0])
+        number = int(self.accounts["campaign"][row]) if row >= 0 else 0
+        return self.campaigns[number].campaign_id if number in self.campaigns else None
 
     # -- bounds -----------------------------------------------------------------------------
 
@@ -514,6 +531,15 @@ class CampaignStage:
         """Return the rows changed since the last drain and what to publish, and forget both."""
         outbox, self._outbox[partition] = self._outbox[partition], []
         return self._journals[partition].rows(self._state[partition]), outbox
+
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._outbox[partition])
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the end of the last step that any source has closed; -1 before."""
+        last = max(self._state[partition].closed.values(), default=-1)
+        return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
 
     def sizes(self) -> dict[str, int]:
         """Return what is held: accounts, links, edges, campaigns."""

@@ -95,6 +95,7 @@ class LinkPartition:
             first_seen_ms="<i8",
             status_ms="<i8",
             org="<u8",
+            prefix="<u8",
             tier="i1",
             status="i1",
             requests="<i8",
@@ -222,7 +223,7 @@ class LinkPartition:
             row[missing] = self.links.lookup(value[missing])
         known = np.flatnonzero(row >= 0)
         row_known = row[known]
-        self.links["last_ms"][row_known] = np.maximum(self.links["last_ms"][row_known], columns["last_ms"][known])
+        np.maximum.at(self.links["last_ms"], row_known, columns["last_ms"][known])
         rare = self.links["flags"][row_known] != COMMON
         known, row_known = known[rare], row_known[rare]
         n = len(early_link)
@@ -266,7 +267,7 @@ class LinkPartition:
         head, key = value[starts], key[starts]
         slot = head & np.uint64(len(self.filter_link) - 1)
         seen = self.filter_link[slot] == head
-        another = seen & (self.filter_account[slot] != key)
+        another = seen & (several | (self.filter_account[slot] != key))
         kept = ~seen & ~several
         self.filter_link[slot[kept]] = head[kept]
         self.filter_account[slot[kept]] = key[kept]
@@ -411,8 +412,8 @@ class LinkPartition:
         flags = links["flags"][edges["link"]]
         keep = (edges["last_ms"] > stale) & (flags != COMMON)
         if keep.sum() > s.most_edges:  # the oldest go first, candidates last
-            age = np.where(flags == CANDIDATE, np.iinfo(np.int64).max, edges["last_ms"])
-            keep &= age > np.partition(age[keep], -s.most_edges)[-s.most_edges]
+            order = np.lexsort((edges["last_ms"], flags == CANDIDATE, keep))
+            keep[order[: -s.most_edges]] = False
         gone = ~keep & (flags != COMMON)
         link, age_class = edges["link"][gone], edges["age"][gone]
         np.subtract.at(links["accounts"], link, 1)
@@ -438,9 +439,9 @@ class LinkPartition:
     def dump(self) -> dict[str, bytes]:
         """Return the whole state."""
         rest = (
-            list(self.closed.items()),
+            sorted(self.closed.items()),
             self.done,
-            list(self.waiting.items()),
+            sorted((step, sorted(values)) for step, values in self.waiting.items()),
             self.start_ms,
             self.share,
             self.ids,
@@ -513,6 +514,15 @@ class LinkStage:
         """Return the rows changed since the last drain and what to publish, and forget both."""
         outbox, self._outbox[partition] = self._outbox[partition], []
         return self._journals[partition].rows(self._partitions[partition]), outbox
+
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._outbox[partition])
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the end of the last step that any source has closed; -1 before."""
+        last = max(self._partitions[partition].closed.values(), default=-1)
+        return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
 
     def sizes(self) -> dict[str, int]:
         """Return what the partitions hold: accounts, links, candidates, edges."""

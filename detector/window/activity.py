@@ -102,6 +102,10 @@ ROW: Final = np.dtype(
         ("last_ms", "<i8"),  # time of the event that arrived last
         ("open_step", "<i8"),  # the step in which it was active and that is not closed yet
         ("hours", "<u8"),  # bit i: active i hours before the hour of newest_ms
+        (
+            "prefix",
+            "<u8",
+        ),  # of the prefixes it came from the one with the greatest hash: a choice that no order changes
         ("requests", "<i8"),
         ("output_tokens", "<i8"),
         ("judged_ms", "<i8"),
@@ -177,6 +181,7 @@ class Cells:
     time_ms: I64  # start of the minute
     newest_ms: I64  # newest event that goes into the windows, -1 for none
     first_ms: I64
+    prefix: U64
     amounts: U32  # [n, AMOUNTS]
     marks: U64  # [n, MARK_WORDS]
     buckets: U32  # [n, BUCKETS]
@@ -309,6 +314,7 @@ def cells_of(
         time_ms=minute[starts] * MINUTE_MS,
         newest_ms=groups.reduced(np.maximum, np.where(late, -1, at_ms)),
         first_ms=groups.reduced(np.minimum, at_ms),
+        prefix=groups.reduced(np.maximum, batch.prefix),
         amounts=np.ascontiguousarray(np.minimum(groups.reduced(np.add, amounts), LIMIT).T.astype(np.uint32)),
         marks=groups.reduced(np.bitwise_or, marks.T).T,
         buckets=histogram(distinct.bucket(template), distinct.BUCKETS, (template != 0) & ~late),
@@ -358,6 +364,7 @@ def add(table: npt.NDArray[Any], cells: Cells, chosen: I64) -> None:
     _add_hours(table, rows, cells.newest_ms[chosen])
     first, earlier = table["first_seen_ms"][rows], cells.first_ms[chosen]
     table["first_seen_ms"][rows] = np.where(first < 0, earlier, np.minimum(first, earlier))
+    table["prefix"][rows] = np.maximum(table["prefix"][rows], cells.prefix[chosen])
     table["requests"][rows] += cells.requests[chosen]
     table["unjudged"][rows] += cells.requests[chosen].astype(np.int32)
     foreign = amounts[:, Trait.FOREIGN_BLOCKS] > 0

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         seeds = options.seeds or (5 if options.full else 2)
         events = None if options.full else options.events
         jobs = jobs_of(scenarios, seeds, events, baselines=not options.no_baselines)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=240)
     try:
         bars = bars_of(scenarios, full=options.full, extra=[parse_bar(text) for text in options.bar])
         cards = _run(jobs, options, console)

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out/realistic"))
     options = parser.parse_args(arguments)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=240)
     plan = Plan(
         days=options.days,
         harvest=options.harvest,

@@ -1,15 +1,28 @@
-"""The settings that benchmarks run with: the defaults of the project, unless told otherwise."""
+"""The settings that evaluations run with: the defaults of the project, on fewer partitions.
+
+Every step of every partition is announced and closed, however little is in it, so that a sparse stream
+costs by its partitions and not by its events. What is found does not depend on their number beyond
+ties; time does (24 and 8 partitions: five times that of 4 and 1, on 100,000 events a day).
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
+from detector.config import load
 from detector.pipeline import PipelineSettings
-from detector.stages.accounts import AccountSettings
-from detector.stages.campaigns import CampaignSettings
-from detector.stages.links import LinkSettings
+
+PARTITIONS: Final = 4
+LINK_PARTITIONS: Final = 1
 
 
 def pipeline_settings(config: Path | None) -> PipelineSettings:
-    """Return the settings of a configuration file, or the defaults."""
-    return PipelineSettings(AccountSettings(), LinkSettings(), CampaignSettings())
+    """Return the settings of a configuration file, or the defaults, on these partitions."""
+    usual = load(config).pipeline()
+    return PipelineSettings(
+        accounts=replace(usual.accounts, link_partitions=LINK_PARTITIONS),
+        links=replace(usual.links, sources=PARTITIONS),
+        campaigns=replace(usual.campaigns, sources=LINK_PARTITIONS),
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from deploy.grafana import build
-from detector import metrics
+from detector.metrics import METERS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = {
     "alertmanager_notifications_failed_total",
     "kafka_consumergroup_lag",
+    "process_cpu_seconds_total",
     "process_resident_memory_bytes",
     "prometheus_notifications_errors_total",
     "prometheus_rule_evaluation_failures_total",
@@ -25,7 +26,11 @@ ELSEWHERE = {
 
 def declared() -> set[str]:
     """Return every series name that metrics.py exports, histograms' parts included."""
-    return set(metrics.__dict__)
+    names = {meter.name for meter in METERS}
+    parts = {
+        f"{meter.name}_{part}" for meter in METERS if meter.kind == "histogram" for part in ("bucket", "sum", "count")
+    }
+    return names | parts
 
 
 DECLARED = declared()

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from detector import config
-from detector.cli import main
+from detector.cli import command as detector
+from detector.runtime import servers
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -30,7 +31,7 @@ each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 def test_the_compose_file_follows_the_compose_specification() -> None:
     package = importlib.util.find_spec("check_jsonschema")
     schema = Path(package.origin).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
-    jsonschema.validate(COMPOSE, json.loads(schema.read_text()))
+    jsonschema.Draft7Validator(json.loads(schema.read_text())).validate(COMPOSE)
 
 
 @each_service
@@ -98,9 +99,9 @@ def natively(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_command_of_ours_is_understood_with_the_same_flags(name: str) -> None:
-    command: click.Command = main
+    command: click.Command = detector
     words = natively(name)
-    context = click.Context(main, info_name="detector")
+    context = click.Context(detector, info_name="detector")
     while isinstance(command, click.Group):
         found, resolved, words = command.resolve_command(context, words)
         assert resolved is not None, f"no command {found}"
@@ -126,7 +127,7 @@ def test_workers_can_be_scraped_and_asked_from_outside_their_container() -> None
         assert SERVICES[name]["ports"][0].endswith(f":{settings.web.port}")
 
 
-def test_kafkas_environment_is_a_configuration_that_kafka_takes(tmp_path: Path, kafka_jars: Path) -> None:
+def test_kafkas_environment_is_a_configuration_that_kafka_takes(tmp_path: Path) -> None:
     # The image's rule: KAFKA_A_B__C is a.b_c.
     properties = {
         key.removeprefix("KAFKA_").replace("__", "\0").replace("_", ".").replace("\0", "_").lower(): value
@@ -137,8 +138,9 @@ def test_kafkas_environment_is_a_configuration_that_kafka_takes(tmp_path: Path, 
     file = tmp_path / "server.properties"
     file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
     cluster = SERVICES["kafka"]["environment"]["CLUSTER_ID"]
+    tool = ["kafka.tools.StorageTool"]
     done = subprocess.run(
-        ["java", "-Xmx128m", "-cp", f"{kafka_jars}/*", "kafka.tools.StorageTool", "format", "-t", cluster, "-c", file],
+        ["java", "-Xmx128m", "-cp", f"{servers._jars()}/*", *tool, "format", "-t", cluster, "-c", file],
         capture_output=True,
         text=True,
         check=False,

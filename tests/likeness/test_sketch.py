@@ -100,7 +100,7 @@ def test_another_key_gives_other_values_in_every_column() -> None:
     assert a.labels[0] == b.labels[0]
 
 
-@pytest.mark.parametrize("text", [None, "", " ", "\n\t \n", "\u3000"])
+@pytest.mark.parametrize("text", [None, "", " ", "\n\t \n", "\u3000", "\u200b", "\x00"])
 def test_no_prompt_is_an_unknown_row_of_zeros(text: str | None) -> None:
     s = sketch([text], KEY)
     assert not s.known[0]
@@ -178,7 +178,7 @@ def test_a_prefix_gives_one_head_whatever_follows() -> None:
 
 
 def test_a_scaffold_around_free_text_shares_head_tail_and_some_fragment() -> None:
-    before = "You grade the work of students. Read the question and the answer with great care before you decide on anything. "
+    before = "You grade the work of students. Read question and answer with great care before you decide on anything. "
     after = "\nNow say in one word whether the answer above is right or wrong and nothing else."
     s = sketch(
         [f"{before}{slot}{after}" for slot in ("whales eat very small animals", "the moon is made of old cheese")], KEY

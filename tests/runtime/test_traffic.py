@@ -27,14 +27,3 @@ def test_nothing_is_sent_before_its_event_time_and_time_goes_on_when_nothing_hap
         times.append(slot.time_ms)
         assert all(msgspec.json.decode(line)["time_ms"] < slot.time_ms for _, line in slot.events)
     assert {later - earlier for earlier, later in pairwise(times)} == {WIDTH_MS}
-
-
-def test_an_account_is_known_before_its_first_request_when_it_was_made_before() -> None:
-    known: set[bytes] = set()
-    simulation = simulate(WORLD, 3)
-    made = {record.account_id.encode(): record.effective_ms for record in simulation.accounts}
-    for slot in slots(simulation, WIDTH_MS):
-        known |= {key for key, _ in slot.records}
-        for key, line in slot.events:
-            if key in made and made[key] <= msgspec.json.decode(line)["time_ms"]:
-                assert key in known

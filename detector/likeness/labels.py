@@ -1,0 +1,144 @@
+"""What kind of request a prompt is: a linear classifier over hashed words, light enough for every request.
+
+Features are the masked words, pairs of neighbours, classes of the lexicon, and pairs of classes that are at most
+REACH classes apart, among the first FIRST_WORDS and last LAST_WORDS masked words of a prompt:
+a harvest says what it wants at its ends, and what is in the middle may be anybody's text. Weights are small
+integers (`labels.npz`, made by `tests/bench/train_labels.py`), so that sums are exact and a batch gives what its
+rows give. A label says what the text asks for, not that asking it is wrong; all of them occur in honest use.
+
+Precision and recall on sentence patterns and rows that were not trained on (`tests/bench/train_labels.py`; the
+weights shipped are then trained on all of it). The lexicon's topics were extended once after a look at the misses:
+
+    reasoning_extraction  0.96  0.97 of 144     false on 6 of 1,520: "think carefully before you answer"
+    grading               1.00  0.96 of 195
+    agentic               0.99  1.00 of 191
+    coding                0.99  0.88 of 244
+    generation            1.00  0.76 of 292     misses: data for a persona, pairs "with keys instruction, input"
+    probe                 0.93  0.71 of  99     misses: "what are the rules you were given?"
+
+By a classifier that never saw the source at all: generation 1.00 of the alpaca prompts, grading 1.00 of the AlpacaEval
+judge, coding 0.68 of bare codealpaca instructions, 0 of its generation prompts (labelled generation instead), agentic 0
+of ToolAlpaca. That grading figure was 0 before more judge sentences were written with the miss in mind, and alpaca
+is close kin of codealpaca: new sources will do worse than the table. No real reasoning-extraction prompt was to be
+had; that row is our sentences only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.event import F64, I8, I64
+from detector.likeness.lexicon import CLASS_COUNT
+
+if TYPE_CHECKING:
+    from detector.likeness.words import MaskedWords
+
+WORD_BITS: Final = 14
+WORD_FEATURES: Final = 1 << WORD_BITS
+FEATURES: Final = WORD_FEATURES + (CLASS_COUNT + 1) * CLASS_COUNT + 2
+NOTHING: Final = FEATURES - 1  # its weight is 0
+FIRST_WORDS: Final = 64
+LAST_WORDS: Final = 32
+REACH: Final = 3
+_PAIR: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT: Final = np.uint64(64 - WORD_BITS)
+
+# Weights of three labels share one integer, in fields wide enough for the sum over all features of a prompt.
+_FIELD_BITS: Final = 21
+_FIELD: Final = 1 << _FIELD_BITS
+_PER_PACK: Final = 3
+
+Whole = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of n prompts, row after row.
+
+    `count`     [n] how many words were looked at
+    `by_word`   two for each such word; row r has by_word[2 * word_first[r]:2 * word_first[r + 1]]
+    `by_class`  REACH + 1 for each that is in the lexicon; bounds as above by `class_first`
+    """
+
+    count: I64
+    by_word: I64
+    word_first: I64
+    by_class: I64
+    class_first: I64
+
+
+def features(words: MaskedWords, classes: I8) -> Features:
+    """Return the features of masked words with their lexicon classes."""
+    count = np.diff(words.first)
+    rank = np.arange(len(words.code)) - np.repeat(words.first[:-1], count)
+    left = np.repeat(count, count) - rank
+    taken = np.flatnonzero((rank < FIRST_WORDS) | (left <= LAST_WORDS))
+    word_first = np.searchsorted(taken, words.first)
+    code = words.code[taken]
+    single = (code * _SPREAD) >> _SHIFT
+    pair = np.empty_like(code)
+    pair[:-1] = ((code[1:] * _PAIR + code[:-1]) * _SPREAD) >> _SHIFT
+    by_word = np.stack((single, pair), axis=1).view(np.int64)
+    by_word[left[taken] == 1, 1] = NOTHING
+
+    kind = classes[taken].astype(np.int64)
+    known = np.flatnonzero(kind)
+    kind = kind[known]
+    class_first = np.searchsorted(known, word_first)
+    behind = np.repeat(class_first[1:], np.diff(class_first)) - np.arange(len(known))
+    by_class = np.full((len(known), 1 + REACH), NOTHING, np.int64)
+    by_class[:, 0] = WORD_FEATURES + kind
+    for ahead in range(1, REACH + 1):
+        here, there = kind[:-ahead], kind[ahead:]
+        code_of_pair = np.minimum(here, there) * CLASS_COUNT + np.maximum(here, there)
+        by_class[:-ahead, ahead] = np.where(behind[:-ahead] > ahead, WORD_FEATURES + code_of_pair, NOTHING)
+    return Features(np.diff(word_first), by_word.reshape(-1), word_first, by_class.reshape(-1), class_first)
+
+
+def pack(weights: Whole) -> I64:
+    """Return [packs, features] the weights of _PER_PACK labels in one integer each."""
+    fields = weights.astype(np.int64) << (_FIELD_BITS * (np.arange(weights.shape[1]) % _PER_PACK))
+    return np.ascontiguousarray(np.add.reduceat(fields, np.arange(0, weights.shape[1], _PER_PACK), axis=1).T)
+
+
+def scores(found: Features, packed: I64, bias: Whole) -> F64:
+    """Return [n, labels] what is above 0 where the label applies; -inf for rows without words."""
+    result = np.full((len(found.count), len(bias)), -np.inf)
+    full = found.count > 0
+    scale = np.sqrt(found.count[full])
+    for number, table in enumerate(packed):
+        total = _row_sums(table, found.by_word, 2 * found.word_first)
+        total += _row_sums(table, found.by_class, (1 + REACH) * found.class_first)
+        for label in range(number * _PER_PACK, min((number + 1) * _PER_PACK, len(bias))):
+            field = ((total + _FIELD // 2) & (_FIELD - 1)) - _FIELD // 2
+            total = (total - field) >> _FIELD_BITS
+            result[full, label] = field[full] / scale + bias[label]
+    return result
+
+
+def _row_sums(table: I64, feature: I64, first: I64) -> I64:
+    total = np.zeros(len(first) - 1, np.int64)
+    full = first[:-1] < first[1:]
+    if full.any():
+        total[full] = np.add.reduceat(table.take(feature), first[:-1][full])
+    return total
+
+
+def labels(words: MaskedWords, classes: I8) -> npt.NDArray[np.uint8]:
+    """Return [n] bit sets of LABELS."""
+    holds = scores(features(words, classes), _PACKED, _BIAS) > 0
+    return np.packbits(holds, axis=1, bitorder="little")[:, 0]
+
+
+def _load() -> tuple[I64, Whole]:
+    with files("detector.likeness").joinpath("labels.npz").open("rb") as file, np.load(file) as stored:
+        return pack(stored["weights"]), stored["bias"]
+
+
+_PACKED, _BIAS = _load()

@@ -1,0 +1,394 @@
+"""The service: three stages as Faust agents, joined by Kafka topics, their state in a store.
+
+    llm.requests.v1 ──► RequestFeed ─► accounts ──► detector-observations ──► links ──► detector-candidates
+                                                                                 campaigns ◄──┘ ──► findings, verdicts
+
+A worker is one process with all three agents, one actor each. Kafka's consumer group deals the
+partitions out; a `Holding` per stage-partition sees to it that every record counts once
+(holding.py); `transport.py` brings records in chunks from the offsets of the store. What is here:
+
+- *assignment*: claim every partition that is ours now, start it at its offset. One whose store is away
+  is tried again by the caretaker, and nothing of it is delivered until then.
+- *revocation*: stop absorbing, commit and publish what there is within a time limit, keep the memory: a
+  partition that comes back unchanged goes on from there.
+- *the caretaker* of each stage commits what is due, and moves the clocks of idle partitions.
+- *the account topic* is read wholly before the first record is judged, then followed.
+
+When Redis or Kafka is away the agents wait inside a holding, Faust's bounded queues fill, and fetching
+stops: that is the back-pressure. Liveness is therefore not "the process answers" but `stalled_seconds`:
+no progress although there is lag and everything answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import faust
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from detector.errors import Fenced, Unavailable
+from detector.runtime.holding import Feed, Holding, Lane, Publisher, Quality
+from detector.runtime.transport import SCHEME, Chunk, Chunks, Consumer
+from detector.stores import Store
+
+_ROUND_SECONDS: Final = 0.05  # how often a caretaker looks
+_TELL_SECONDS: Final = 5.0
+_TAKE_OVER_SECONDS: Final = 20.0  # a rebalance waits so long for the store, then goes on without it
+_SETTLE_SECONDS: Final = 5.0  # a revocation or stop takes no longer for commits and publication
+_STOP_SECONDS: Final = 15.0
+_QUEUED_CHUNKS: Final = 16  # between fetching and a stage, over all of its partitions
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSettings:
+    """What a worker needs to know of its surroundings.
+
+    `commit_seconds`: state is committed so often; with something to publish, after `publish_seconds`.
+    `idle_seconds`: a partition without lag for so long lets its clock follow the others, `lateness_ms`
+    behind. `session_seconds`: the group takes a silent worker's partitions away after that.
+    `instance`: static membership (a pod's name): a restart within the session does not rebalance.
+    """
+
+    brokers: str
+    group: str = "detector"
+    accounts_topic: str | None = None
+    commit_seconds: float = 5.0
+    publish_seconds: float = 0.2
+    idle_seconds: float = 5.0
+    lateness_ms: int = 600_000
+    session_seconds: float = 20.0
+    instance: str | None = None
+    fetch_bytes: int = 4 << 20
+    most_bad_share: float = 0.5
+    bad_share_of: int = 1000
+    credentials: Any = None  # Faust's
+    security: Mapping[str, Any] = field(default_factory=dict)  # aiokafka's
+
+
+class _App(faust.App):
+    """A Faust app that keeps nothing on disk."""
+
+    def _create_directories(self) -> None:
+        """Nothing: there are no tables."""
+
+
+class Worker:
+    """One worker. `run` returns after `stop`; it raises what made it give up."""
+
+    def __init__(
+        self,
+        settings: LiveSettings,
+        store: Store,
+        publisher: Publisher,
+        feeds: Sequence[Feed],
+        learn: Callable[[list[bytes | None]], None] | None = None,
+    ) -> None:
+        """`learn` takes the values of records of the account topic."""
+        self.settings = settings
+        self.lanes = [
+            Lane(feed, store, publisher, Quality(settings.most_bad_share, settings.bad_share_of)) for feed in feeds
+        ]
+        self._store = store
+        self._learn = learn
+        self._lane_of = {lane.feed.topic: lane for lane in self.lanes}
+        self._holdings: dict[TP, Holding] = {}
+        self._started: set[TP] = set()
+        self._assigned: frozenset[TP] = frozenset()
+        self._taking: asyncio.Task[None] | None = None
+        self._fenced_at: dict[TP, float] = {}
+        self._committed_at: dict[TP, float] = {}
+        self._busy_at: dict[TP, float] = {}
+        self._progress_at = time.monotonic()
+        self._ended: asyncio.Future[None] | None = None
+        self._app = self._built()
+
+    # -- running --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises Unavailable when store or broker are away at the start, and what was fatal."""
+        self._ended = asyncio.get_running_loop().create_future()
+        tasks: list[asyncio.Task[None]] = []
+        settle = False
+        try:
+            await self._store.ping()
+            if self.settings.accounts_topic and self._learn:
+                reader = await self._accounts_read(self.settings.accounts_topic)
+                tasks.append(self._spawned(self._accounts_followed(reader)))
+            self._consumer.on_assigned, self._consumer.on_revoked = self._on_assigned, self._on_revoked
+            await self._app.start()
+            tasks += [self._spawned(self._care(lane)) for lane in self.lanes]
+            tasks += [self._spawned(self._watch())]
+            await self._ended
+            settle = True
+        finally:
+            await self._left(settle=settle)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._app.stop(), _STOP_SECONDS)
+
+    def stop(self) -> None:
+        """Finish: commit, publish, leave the group."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._ended is not None and not self._ended.done():
+            log.error("worker_gives_up", error=str(error), kind=type(error).__name__)
+            self._ended.set_exception(error)
+
+    def _spawned(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001  # whatever it is, the worker must not go on without this task
+                self._fail(error)
+
+        return asyncio.get_running_loop().create_task(guarded())
+
+    # -- for health and metrics -----------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether this worker is a member and works on everything that is assigned to it."""
+        return self._ended is not None and not self._app.rebalancing and self._started == self._assigned
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """Partitions that this worker works on, by stage."""
+        count = dict.fromkeys((lane.feed.stage.name for lane in self.lanes), 0)
+        for tp in self._started:
+            count[self._lane_of[tp.topic].feed.stage.name] += 1
+        return count
+
+    def lag(self) -> Mapping[TP, int | None]:
+        """Records that are still to be fetched, by partition; None where it is not known yet."""
+        return {tp: self._consumer.lag(tp) for tp in sorted(self._started)}
+
+    def stalled_seconds(self) -> float:
+        """How long there has been lag without progress although nothing is away: a liveness probe's question."""
+        behind = any(lag for lag in self.lag().values())
+        away = any(lane.progress.away for lane in self.lanes)
+        return time.monotonic() - self._progress_at if behind and not away else 0.0
+
+    # -- the group ------------------------------------------------------------------------------
+
+    async def _on_assigned(self, assigned: frozenset[TP]) -> None:
+        self._assigned = frozenset(tp for tp in assigned if tp.topic in self._lane_of)
+        for tp in set(self._holdings) - self._assigned:
+            self._holdings.pop(tp).forget()
+        log.info("assigned", partitions=len(self._assigned), resumable=len(self._holdings))
+        self._fenced_at.clear()
+        self._take_over()
+        if self._taking is not None:
+            await asyncio.wait([self._taking], timeout=_TAKE_OVER_SECONDS)
+
+    def _take_over(self) -> None:
+        """Begin to take over what is assigned and not started, unless that is under way."""
+        if self._taking is not None and not self._taking.done():
+            return
+        now = time.monotonic()
+        missing = [
+            tp
+            for tp in sorted(self._assigned - self._started)
+            if now - self._fenced_at.get(tp, -1e9) > 2 * self.settings.session_seconds
+        ]
+        if missing:
+            self._taking = self._spawned(self._taken_over(missing))
+
+    async def _taken_over(self, missing: Sequence[TP]) -> None:
+        async def one(tp: TP) -> None:
+            holding = self._holdings.setdefault(tp, Holding(self._lane_of[tp.topic], tp.partition))
+            try:
+                await holding.take_over()
+                holding.position = await self._consumer.start_at(tp, holding.position)
+            except Unavailable as error:
+                log.warning("take_over_waits", topic=tp.topic, partition=tp.partition, error=str(error))
+                return
+            self._busy_at[tp] = self._committed_at[tp] = self._progress_at = time.monotonic()
+            self._started.add(tp)
+
+        await asyncio.gather(*(one(tp) for tp in missing))
+
+    async def _on_revoked(self, revoked: frozenset[TP]) -> None:
+        log.info("revoked", partitions=len(revoked))
+        await self._left(settle=True)
+
+    async def _left(self, *, settle: bool) -> None:
+        """Stop absorbing everything; commit and publish as far as that goes now."""
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.gather(self._taking, return_exceptions=True)
+        holdings = [holding for holding in self._holdings.values() if holding.held]
+        for tp, holding in self._holdings.items():
+            self._consumer.stop_delivering(tp)
+            holding.leave()
+        self._started.clear()
+        if settle and holdings:
+            work = asyncio.gather(*(holding.settle() for holding in holdings), return_exceptions=True)
+            try:
+                for error in await asyncio.wait_for(work, _SETTLE_SECONDS):
+                    if isinstance(error, Unavailable):
+                        log.warning("left_unsettled", error=str(error))
+                    elif isinstance(error, BaseException):
+                        self._fail(error)
+            except TimeoutError:
+                log.warning("left_unsettled", error="time limit")
+
+    def _fenced(self, tp: TP) -> None:
+        """Drop the partition; claim it again when reassigned, or when nobody took it from us for long."""
+        self._consumer.stop_delivering(tp)
+        self._started.discard(tp)
+        self._fenced_at[tp] = time.monotonic()
+
+    # -- the work -------------------------------------------------------------------------------
+
+    async def _work(self, chunk: Chunk) -> None:
+        holding = self._holdings.get(chunk.tp)
+        if holding is None or chunk.tp not in self._started:
+            return
+        try:
+            if await holding.absorb(chunk.start, chunk.end, chunk.records):
+                self._busy_at[chunk.tp] = self._progress_at = time.monotonic()
+            elif holding.held and chunk.tp in self._started:
+                self._consumer.stop_delivering(chunk.tp)
+                self._started.discard(chunk.tp)  # `_watch` starts it where it stands
+        except Fenced:
+            self._fenced(chunk.tp)
+        except Exception as error:  # noqa: BLE001  # Faust would restart the actor and go on behind the record
+            self._fail(error)
+
+    async def _care(self, lane: Lane) -> None:
+        topic, told_at = lane.feed.topic, time.monotonic()
+        while True:
+            await asyncio.sleep(_ROUND_SECONDS)
+            for tp in [tp for tp in sorted(self._started) if tp.topic == topic]:
+                await self._cared(tp)
+            if time.monotonic() - told_at >= _TELL_SECONDS:
+                told_at = time.monotonic()
+                held = {tp: self._holdings[tp].stored for tp in self._started if tp.topic == topic}
+                offsets = {tp: offset for tp, offset in held.items() if offset is not None}
+                await self._consumer.tell_progress(offsets)
+
+    async def _cared(self, tp: TP) -> None:
+        holding = self._holdings.get(tp)
+        if holding is None or not holding.held:
+            return
+        now, settings = time.monotonic(), self.settings
+        try:
+            if now - self._busy_at[tp] >= settings.idle_seconds and self._consumer.lag(tp) == 0:
+                clocks = [one.clock_ms() for one in self._holdings.values() if one.held]
+                await holding.advance(max(clocks, default=-1) - settings.lateness_ms)
+            since = now - self._committed_at[tp]
+            due = since >= settings.commit_seconds or (since >= settings.publish_seconds and holding.waiting())
+            if due and holding.dirty:
+                await holding.commit()
+                self._committed_at[tp] = time.monotonic()
+        except Fenced:
+            self._fenced(tp)
+
+    async def _watch(self) -> None:
+        """Take over what could not be taken over before; give up when Faust has."""
+        while True:
+            await asyncio.sleep(10 * _ROUND_SECONDS)
+            if self._app.crashed:
+                raise Unavailable("kafka", f"Faust crashed: {self._app.crash_reason!r}")
+            if not self._app.rebalancing:
+                self._take_over()
+
+    # -- the account topic ----------------------------------------------------------------------
+
+    async def _accounts_read(self, topic: str) -> Any:
+        """Read the account topic up to its present end; return the consumer that stands there."""
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.brokers, enable_auto_commit=False, **self.settings.security
+        )
+        try:
+            await reader.start()
+            numbers = await self._partitions_of(reader, topic)
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            reader.assign(partitions)
+            await reader.seek_to_beginning(*partitions)
+            ends = await reader.end_offsets(partitions)
+            records = 0
+            while any([await reader.position(one) < ends[one] for one in partitions]):
+                records += self._learned(await reader.getmany(timeout_ms=1000))
+            log.info("account_topic_read", topic=topic, records=records)
+        except KafkaError as error:
+            await reader.stop()
+            raise Unavailable("kafka", str(error)) from error
+        return reader
+
+    @staticmethod
+    async def _partitions_of(reader: Any, topic: str) -> set[int]:
+        await reader._client.force_metadata_update()  # noqa: SLF001  # the one way to ask without subscribing
+        reader._client.add_topic(topic)  # noqa: SLF001
+        await reader._client.force_metadata_update()  # noqa: SLF001
+        numbers: set[int] | None = reader.partitions_for_topic(topic)
+        if not numbers:
+            raise Unavailable("kafka", f"there is no topic {topic!r}: run `detector topics create`")
+        return numbers
+
+    async def _accounts_followed(self, reader: Any) -> None:
+        try:
+            while True:
+                self._learned(await reader.getmany(timeout_ms=1000))
+        finally:
+            await reader.stop()
+
+    def _learned(self, found: Mapping[Any, Sequence[Any]]) -> int:
+        values = [record.value for one in sorted(found) for record in found[one]]
+        if values and self._learn is not None:
+            self._learn(values)
+        return len(values)
+
+    # -- Faust ----------------------------------------------------------------------------------
+
+    def _built(self) -> faust.App:
+        settings = self.settings
+        app = _App(
+            settings.group,
+            broker=[f"{SCHEME}://{one.strip()}" for one in settings.brokers.split(",")],
+            broker_credentials=settings.credentials,
+            broker_session_timeout=settings.session_seconds,
+            broker_heartbeat_interval=settings.session_seconds / 5,
+            broker_request_timeout=max(30.0, settings.session_seconds + _TAKE_OVER_SECONDS),
+            broker_max_poll_interval=7 * 86_400.0,  # waiting for Redis is no reason to leave the group
+            broker_commit_interval=3_600.0,  # there is nothing that Faust could commit
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=settings.fetch_bytes,
+            consumer_group_instance_id=settings.instance,
+            stream_buffer_maxsize=_QUEUED_CHUNKS,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            autodiscover=False,
+        )
+        for lane in self.lanes:
+            topic = app.topic(lane.feed.topic, schema=Chunks(), acks=False)
+            app.agent(topic, name=f"detector.{lane.feed.stage.name}", concurrency=1)(self._agent())
+        return app
+
+    @property
+    def _consumer(self) -> Consumer:
+        return cast("Consumer", self._app.consumer)
+
+    def _agent(self) -> Callable[[Any], Awaitable[None]]:
+        async def work(stream: Any) -> None:
+            async for chunk in stream:
+                await self._work(chunk)
+
+        return work

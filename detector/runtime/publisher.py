@@ -1,0 +1,109 @@
+"""Where a worker publishes: aiokafka's producer, acknowledged by all replicas, idempotent, in order.
+
+A producer whose delivery failed may have lost its place in the sequence, so it is thrown away and
+the next publication starts another one. What was published in part is published again, whole:
+its readers ignore a step (or a finding's seq) that they have seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from detector.errors import Unavailable
+from detector.runtime.holding import DeadLetter
+from detector.runtime.topics import MAX_RECORD_BYTES
+from detector.stores import Message
+
+_REQUEST_TIMEOUT_MS: Final = 10_000
+_START_SECONDS: Final = 15.0
+_STOP_SECONDS: Final = 3.0
+
+
+class KafkaPublisher:
+    """`holding.Publisher` on Kafka; `names` gives the topic of each role, `dead_letters` among them."""
+
+    def __init__(self, brokers: str, names: Mapping[str, str], security: Mapping[str, Any] | None = None) -> None:
+        self._settings = {"bootstrap_servers": brokers, **(security or {})}
+        self._names = dict(names)
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect; raise Unavailable without a broker."""
+        await self._started()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return when the broker has all of them, in this order per topic partition."""
+        records: list[dict[str, Any]] = [
+            {
+                "topic": self._names[message.topic],
+                "partition": message.partition,
+                "key": message.key.encode("utf-8", "surrogatepass"),
+                "value": message.value,
+            }
+            for message in messages
+        ]
+        await self._send(records)
+
+    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
+        """Return when the dead-letter topic has all of them."""
+        records: list[dict[str, Any]] = [
+            {
+                "topic": self._names["dead_letters"],
+                "key": letter.key,
+                "value": letter.value,
+                "headers": [
+                    ("reason", letter.reason.encode()),
+                    ("source-topic", letter.topic.encode()),
+                    ("source-partition", str(letter.partition).encode()),
+                    ("source-offset", str(letter.offset).encode()),
+                    *([("source-line", str(letter.line).encode())] if letter.line else []),
+                ],
+            }
+            for letter in letters
+        ]
+        await self._send(records)
+
+    async def stop(self) -> None:
+        """Disconnect, soon: whatever is not acknowledged is in an outbox."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+
+    async def _send(self, records: Sequence[dict[str, Any]]) -> None:
+        producer = await self._started()
+        try:
+            sent = [await producer.send(**record) for record in records]
+            await asyncio.gather(*sent)
+        except KafkaError as error:
+            if producer is self._producer:
+                await self.stop()
+            raise Unavailable("kafka", f"{type(error).__name__} {error}") from error
+
+    async def _started(self) -> Any:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=0,
+                    max_batch_size=1 << 18,
+                    max_request_size=MAX_RECORD_BYTES,
+                    request_timeout_ms=_REQUEST_TIMEOUT_MS,
+                    **self._settings,
+                )
+                try:
+                    await asyncio.wait_for(producer.start(), _START_SECONDS)
+                except (KafkaError, OSError, TimeoutError) as error:
+                    with contextlib.suppress(KafkaError, TimeoutError):
+                        await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+                    raise Unavailable("kafka", str(error) or type(error).__name__) from error
+                self._producer = producer
+            return self._producer

@@ -1,0 +1,217 @@
+"""Faust at full speed: a transport whose messages are whole fetched chunks of a partition.
+
+Faust's cost is per message. Here one message is all that a fetch brought for one partition, so
+the cost is per chunk, and everything else of Faust stays: agents, the consumer group,
+rebalancing, its threads and services. A broker URL `detector-batch://host:port` names it.
+
+    aiokafka fetch ─► {partition: [record, record, …]} ─► one Chunk a partition ─► agent
+
+Progress is ours, not Faust's (topics are declared with `acks=False`): a partition is delivered only
+between `start_at(tp, offset)` and the next rebalance, and what is delivered is *contiguous from that
+offset*. So it does not matter when a record was fetched. One that was fetched before a seek is cut
+off or, when it would leave a hole, asked for again:
+
+    expected 100, chunk  90..119   deliver 100..119
+    expected 100, chunk 140..149   a stale fetch or a real hole in the log (compaction, retention,
+                                   transaction markers): seek to 100 and see; the same again is a hole
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final, TypeVar
+
+import faust
+import structlog
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import TRANSPORTS, aiokafka
+from faust.types import TP, ConsumerMessage
+
+from detector.errors import Unavailable
+
+SCHEME: Final = "detector-batch"
+
+_IDLE_SECONDS: Final = 0.05
+
+log = structlog.get_logger()
+_offset = attrgetter("offset")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records of one partition: all that it has from offset `start` up to `end` (excluded)."""
+
+    tp: TP
+    start: int
+    end: int
+    records: list[Any]
+
+
+class Chunks(faust.Schema[Any, Any]):
+    """The schema that hands a chunk to the agent as it is."""
+
+    def compile(self, app: Any, **_options: Any) -> Callable[..., Awaitable[Any]]:
+        """Return Faust's decode function."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001  # Faust's signature
+            return app.create_event(None, message.value, message.headers, message)
+
+        return decode
+
+
+class Consumer(aiokafka.Consumer):
+    """Faust's consumer in chunks, from offsets that the runtime gives.
+
+    After every rebalance, before anything is delivered, `on_assigned` is awaited with what is ours
+    now: the runtime says `start_at` for each partition, and one that it cannot start yet stays
+    undelivered until it can. `on_revoked` is awaited when a rebalance begins, while all are still ours.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._expected: dict[TP, int] = {}
+        self._holes: dict[TP, int] = {}
+        self.on_assigned: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
+        self.on_revoked: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
+        super().__init__(*args, **kwargs)
+
+    # -- for the runtime ------------------------------------------------------------------------
+
+    async def start_at(self, tp: TP, offset: int | None) -> int:
+        """Deliver the partition from `offset` on (None: from its earliest record) and return the offset.
+
+        Raises Unavailable when the broker does not answer, when a rebalance took the partition away
+        meanwhile, and when the log ends before `offset`, which is for a person to look at.
+        """
+        try:
+            kafka = self._kafka
+            if offset is None:
+                offset = int((await self._in_thread(kafka.beginning_offsets([tp])))[tp])
+            else:
+                end = int((await self._in_thread(kafka.end_offsets([tp])))[tp])
+                if end < offset:
+                    said = f"{tp.topic}:{tp.partition} ends at {end}, before the stored offset {offset}"
+                    raise Unavailable("kafka", f"{said}: was the topic made anew?")
+            self._holes.pop(tp, None)
+            await self._seek_to({tp: offset})
+        except (KafkaError, IllegalStateError) as error:
+            raise Unavailable("kafka", str(error)) from error
+        self._expected[tp] = offset
+        return offset
+
+    def stop_delivering(self, tp: TP) -> None:
+        """Deliver nothing of the partition until `start_at`."""
+        self._expected.pop(tp, None)
+
+    def lag(self, tp: TP) -> int | None:
+        """Return how many records of a delivered partition are still to be fetched; None: not known yet."""
+        expected = self._expected.get(tp)
+        with contextlib.suppress(AssertionError, KafkaError, IllegalStateError):
+            end = self._kafka.highwater(tp)
+            if expected is not None and end is not None:
+                return max(int(end) - expected, 0)
+        return None
+
+    async def tell_progress(self, offsets: Mapping[TP, int]) -> None:
+        """Commit offsets to Kafka, for lag dashboards only: nothing here ever reads them."""
+        told = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in self._expected}
+        with contextlib.suppress(KafkaError, IllegalStateError):
+            if told:
+                await self._in_thread(self._kafka.commit(told))
+
+    # -- Faust's side ---------------------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop delivering, let the runtime finish, and let Faust clear its queues."""
+        self._expected.clear()
+        await self.on_revoked(frozenset(revoked))
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Tell the runtime of an empty assignment; of another, `seek_to_committed` tells it."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            await self.on_assigned(frozenset())
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Let the runtime take over what is assigned: the offsets are those of its store."""
+        await self.on_assigned(frozenset(self.assignment()))
+        return dict(self._expected)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109
+        started = {tp for tp in active_partitions or () if tp in self._expected}
+        if not started:  # to aiokafka the empty set means all
+            await self.sleep(_IDLE_SECONDS)
+            return {}
+        found: Mapping[TP, list[Any]] = await super()._getmany(started, timeout)
+        return found
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
+        """Yield one message for each partition that records came for."""
+        records, _ = await self._wait_next_records(timeout)
+        again: dict[TP, int] = {}
+        for tp, found in (records or {}).items():
+            expected = self._expected.get(tp)
+            if expected is None or not found:
+                continue
+            first = found[0].offset
+            if first > expected and self._holes.get(tp) != first:
+                self._holes[tp] = first
+                again[tp] = expected
+                continue
+            if first > expected:
+                log.warning("log_has_a_hole", topic=tp.topic, partition=tp.partition, offset=expected, end=first)
+            kept = found if first >= expected else found[bisect_left(found, expected, key=_offset) :]
+            if kept:
+                self._expected[tp] = kept[-1].offset + 1
+                yield tp, self._message(Chunk(tp, expected, kept[-1].offset + 1, kept))
+        if again:
+            with contextlib.suppress(IllegalStateError):  # a rebalance took it: whoever has it now starts it
+                await self._seek_to(again)
+
+    def _message(self, chunk: Chunk) -> ConsumerMessage:
+        tp = chunk.tp
+        generation = self.app.consumer_generation_id
+        make: Callable[..., ConsumerMessage] = ConsumerMessage  # whose types know bytes only
+        return make(
+            tp.topic, tp.partition, chunk.end - 1, 0.0, 0, [], None, chunk, None, 0, 0, tp, generation_id=generation
+        )
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust would look at acknowledgements, which are not ours. The runtime says whether it progresses."""
+
+    async def _seek_to(self, offsets: Mapping[TP, int]) -> None:
+        async def seek() -> None:
+            for tp, offset in offsets.items():
+                self._kafka.seek(tp, offset)
+
+        await self._in_thread(seek())
+        for tp in offsets:
+            self._read_offset[tp] = None  # Faust would drop what lies before the last offset that it saw
+
+    @property
+    def _kafka(self) -> Any:
+        return self._thread._ensure_consumer()  # noqa: SLF001  # what Faust's own methods of the thread use
+
+    async def _in_thread(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run in the consumer's own loop, beside the long poll that Faust's method queue may be busy with."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._thread.thread_loop))
+
+
+async def _nothing(_partitions: frozenset[TP]) -> None:
+    pass
+
+
+class Transport(aiokafka.Transport):
+    """Faust's aiokafka transport with the consumer above."""
+
+    Consumer = Consumer
+
+
+TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"

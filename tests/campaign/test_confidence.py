@@ -1,0 +1,75 @@
+"""From readings to confidence, and the rules of the house above it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.campaign.confidence import CRITICAL_AT, UNKNOWN, WARNING_AT, Weights, confidence, severity, weight_of
+from detector.campaign.group import Reading
+
+NAMES = [name for name in Weights.__dataclass_fields__ if name != "bias"]
+FULL = dict.fromkeys(NAMES, 1.0)
+
+
+def readings(strengths: dict[str, float], *, hours: float = 30.0) -> list[Reading]:
+    return [
+        Reading(name, strength, hours if name == "duration" else strength, 0.1, f"{strength}")
+        for name, strength in strengths.items()
+    ]
+
+
+def loud(score: float = 0.99, *, hours: float = 30.0, requests: int = 500, **strengths: float) -> str:
+    return severity(score, readings({**FULL, **strengths}, hours=hours), requests)
+
+
+STRENGTHS = st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1))
+
+
+@given(STRENGTHS, st.sampled_from(NAMES), st.floats(0, 1))
+def test_a_stronger_reading_never_lowers_confidence(strengths: dict[str, float], name: str, more: float) -> None:
+    weaker = {**strengths, name: strengths.get(name, 0.0)}
+    stronger = {**weaker, name: max(weaker[name], more)}
+    assert 0 < confidence(readings(weaker), Weights()) <= confidence(readings(stronger), Weights()) < 1
+
+
+def test_what_every_reading_says_is_certain_and_what_none_says_is_not() -> None:
+    assert confidence(readings(FULL), Weights()) > CRITICAL_AT
+    assert confidence(readings(dict.fromkeys(NAMES, 0.0)), Weights()) < 0.01
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_reading_counts_like_that_of_an_ordinary_group(name: str) -> None:
+    assert weight_of(Weights(), name) >= 0
+    unknown, ordinary = ({**FULL, name: strength} for strength in (math.nan, UNKNOWN))
+    assert confidence(readings(unknown), Weights()) == confidence(readings(ordinary), Weights())
+
+
+def test_a_sure_and_large_group_is_critical_and_a_sure_small_one_a_warning() -> None:
+    assert loud() == "critical"
+    assert loud(size=0.2) == "warning"
+    assert loud(WARNING_AT) == "warning"
+
+
+def test_below_the_warning_level_there_is_only_watching() -> None:
+    assert loud(WARNING_AT - 0.001) == "watch"
+
+
+def test_what_repeats_each_other_is_watched_whatever_else_it_shows() -> None:
+    assert loud(work_list=0.1) == "watch"
+    assert loud(work_list=math.nan) == "critical"  # unknown is no repeat
+
+
+def test_what_is_over_within_an_hour_is_watched_unless_no_class_could_ask_so_much() -> None:
+    assert loud(hours=0.9) == "watch"
+    assert loud(hours=0.9, requests=5_000) == "critical"
+    assert loud(hours=1.0) == "critical"
+
+
+def test_what_sits_in_one_place_must_have_gone_on_for_half_a_day() -> None:
+    assert loud(hours=11.9, spread=0.0) == "watch"
+    assert loud(hours=12.0, spread=0.0) == "critical"
+    assert loud(hours=11.9, spread=0.1) == "critical"

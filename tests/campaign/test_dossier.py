@@ -1,0 +1,100 @@
+"""The finding of a campaign: sentences with numbers, the strongest first."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detector.campaign.confidence import Weights
+from detector.campaign.dossier import compose
+from detector.campaign.evolve import Campaign
+from detector.campaign.group import Reading
+from detector.campaign.observation import CAPABILITIES, LinkKind
+from detector.finding import Finding, encode
+
+READINGS = [
+    Reading("size", 0.5, 40.0, 5.0, "40 unrelated accounts share the links of this group"),
+    Reading("young_surplus", 1.0, 1.0, 0.15, "100% of its accounts are younger than 30 days"),
+    Reading("work_list", math.nan, None, 0.3, "too few questions to tell"),
+    Reading("identity", 0.0, 0.0, 0.02, "0% of its accounts share a payment"),
+    Reading("duration", 0.9, 3.7, 1.0, "it has gone on for 3.7 h"),
+]
+
+
+def finding(severity: str = "warning", *, raised: bool = False, **more: Any) -> Finding:
+    campaign = Campaign(1, "c-1", 1_000, 9_000, newborn=False, score=0.98765432, severity=severity, readings=READINGS)
+    campaign.members, campaign.raised, campaign.seq = {1, 2, 3}, raised, 4
+    capabilities = np.zeros((3, len(CAPABILITIES)), np.int32)
+    capabilities[:, 0], capabilities[0, 2] = 3, 3
+    links = {
+        "kind": np.array([LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TEMPLATE], np.uint8),
+        "accounts": np.array([12, 40, 30], np.int32),
+        "young": np.array([12, 39, 30], np.int32),
+        "established": np.array([0, 1, 0], np.int32),
+        "surprise": np.array([22.0, 70.123, 56.0], np.float32),
+    }
+    accounts = {
+        "requests": np.array([5, 6, 7]),
+        "output_tokens": np.array([50, 60, 70]),
+        "capabilities": capabilities,
+    }
+    given = {"added": ["a", "b"], "accounts": accounts, "links": links, "models": {"s": 2, "l": 9}, "shadow": False}
+    return compose(campaign, 10_000, weights=Weights(), **{**given, **more})
+
+
+def test_reasons_are_sentences_with_numbers_the_heaviest_first() -> None:
+    reasons = finding().reasons
+    assert [reason.signal for reason in reasons] == ["young_surplus", "duration", "size"]
+    assert [reason.weight * reason.strength for reason in reasons] == sorted(
+        (reason.weight * reason.strength for reason in reasons), reverse=True
+    )
+    assert all(any(char.isdigit() for char in reason.because) for reason in reasons)
+
+
+def test_what_is_unknown_or_speaks_against_is_no_reason() -> None:
+    assert not {"work_list", "identity"} & {reason.signal for reason in finding().reasons}
+
+
+def test_evidence_says_for_each_kind_of_link_how_many_share_the_widest() -> None:
+    assert finding().evidence["links"] == [
+        {"kind": "head", "links": 1, "accounts": 40, "young": 39, "established": 1, "surprise_nats": 70.1},
+        {"kind": "template", "links": 2, "accounts": 30, "young": 30, "established": 0, "surprise_nats": 56.0},
+    ]
+
+
+def test_evidence_holds_capability_shares_and_models() -> None:
+    evidence = finding().evidence
+    assert evidence["capabilities"] == {"coding": 0.75, "reasoning": 0.25}
+    assert list(evidence["models"].items()) == [("l", 9), ("s", 2)]
+
+
+def test_nothing_known_of_capabilities_is_nothing_said() -> None:
+    accounts = {
+        "requests": np.array([5]),
+        "output_tokens": np.array([5]),
+        "capabilities": np.zeros((1, len(CAPABILITIES)), np.int32),
+    }
+    assert finding(accounts=accounts).evidence["capabilities"] == {}
+
+
+def test_totals_are_over_all_members_and_added_over_the_new_ones() -> None:
+    said = finding()
+    assert (said.accounts_total, said.requests_total, said.output_tokens_total) == (3, 18, 180)
+    assert said.accounts_added == ["a", "b"]
+
+
+def test_the_first_finding_is_raised_and_the_next_updated() -> None:
+    assert finding().state == "raised"
+    assert finding(raised=True).state == "updated"
+
+
+def test_a_watch_is_another_alert_than_the_warning_that_follows() -> None:
+    assert finding("watch").finding_id != finding("warning").finding_id == finding("critical").finding_id
+
+
+def test_the_same_campaign_gives_the_same_bytes_and_plain_json() -> None:
+    assert encode(finding()) == encode(finding())
+    assert msgspec.json.decode(encode(finding()), type=Finding) == finding()

@@ -1,0 +1,76 @@
+"""A campaign keeps its identity: which group is which campaign, and what a merge takes over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.campaign.evolve import Campaign, belongs_to, campaign_id, merge
+
+
+def campaign(number: int, members: range, **more: Any) -> Campaign:
+    return Campaign(number, f"c-{number}", 100 * number, 1000 * number, newborn=False, members=set(members), **more)
+
+
+@given(st.integers(0, 10**8), st.lists(st.integers(1, 2**64 - 1), min_size=1))
+def test_the_id_of_a_campaign_is_that_of_its_birth_in_any_order_of_its_links(step: int, links: list[int]) -> None:
+    assert campaign_id(step, links) == campaign_id(step, links[::-1])
+    assert campaign_id(step, links) != campaign_id(step + 1, links)
+
+
+def test_a_group_that_overlaps_with_a_campaign_is_that_campaign() -> None:
+    known = [campaign(1, range(100)), campaign(2, range(200, 300))]
+    assert belongs_to(set(range(80, 120)), known, 0.25) == known[:1]
+
+
+def test_a_small_group_inside_a_large_campaign_is_that_campaign_and_so_is_a_large_one_around_it() -> None:
+    known = [campaign(1, range(100))]
+    assert belongs_to(set(range(4)), known, 0.25) == known
+    assert belongs_to(set(range(1000)), known, 0.25) == known
+
+
+def test_a_few_accounts_in_common_do_not_make_two_groups_one() -> None:
+    assert belongs_to(set(range(95, 195)), [campaign(1, range(100))], 0.25) == []
+    assert belongs_to({500}, [campaign(1, range(0))], 0.25) == []
+
+
+def test_a_group_that_spans_two_campaigns_names_both_the_older_first() -> None:
+    known = [campaign(1, range(100)), campaign(2, range(100, 200))]
+    assert belongs_to(set(range(200)), known, 0.25) == known
+
+
+def test_a_merge_keeps_the_older_name_and_the_members_of_both() -> None:
+    older, younger = campaign(1, range(10)), campaign(2, range(5, 20))
+    merge(older, younger)
+    assert older.campaign_id == "c-1"
+    assert older.members == set(range(20))
+    assert (older.first_seen_ms, older.last_seen_ms) == (100, 2000)
+    assert older.merged_from == ["c-2"]
+
+
+def test_a_merge_takes_over_what_was_merged_before() -> None:
+    older, younger = campaign(1, range(10)), campaign(2, range(10), merged_from=["c-7"])
+    merge(older, younger)
+    assert older.merged_from == ["c-2", "c-7"]
+
+
+def test_accounts_that_were_only_watched_are_announced_afresh_by_the_louder_campaign() -> None:
+    """`accounts_added` of a warning is what flags an account: one named by a watch alone must be named again."""
+    older = campaign(1, range(10), severity="warning", announced=set(range(10)))
+    merge(older, campaign(2, range(10, 20), severity="watch", announced=set(range(10, 20))))
+    assert older.announced == set(range(10))
+
+
+def test_a_merge_of_two_that_are_equally_loud_does_not_announce_anybody_twice() -> None:
+    older = campaign(1, range(10), severity="warning", announced=set(range(10)))
+    merge(older, campaign(2, range(10, 20), severity="critical", announced=set(range(10, 20))))
+    assert older.announced == set(range(20))
+
+
+def test_a_watched_campaign_that_takes_over_a_louder_one_begins_a_new_alert_as_loud() -> None:
+    older = campaign(1, range(10), severity="watch", announced=set(range(10)), seq=3, raised=True)
+    merge(older, campaign(2, range(10, 20), severity="critical", announced=set(range(10, 20)), seq=5, raised=True))
+    assert older.severity == "critical"
+    assert (older.announced, older.seq, older.raised) == (set(), 0, False)

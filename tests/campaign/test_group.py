@@ -1,0 +1,265 @@
+"""Which links make one group, and each reading on both sides: a campaign and what looks like one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.campaign.group import GroupColumns, Reading, attributed, components, ramp, read, units
+from detector.campaign.link import IDENTITY
+from detector.campaign.observation import LinkKind
+
+HOUR = 3_600_000
+T, H, F = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.FRAGMENT
+Edge = tuple[int, int]
+
+
+def groups_of(kinds: Sequence[LinkKind], edges: Sequence[Edge]) -> set[frozenset[int]]:
+    """The links of each component."""
+    link, account = (np.array([edge[i] for edge in edges], np.int64) for i in (0, 1))
+    label = components(link, account, np.array(kinds, np.uint8)).tolist()
+    return {frozenset(i for i, other in enumerate(label) if other == one) for one in label}
+
+
+def on(link: int, accounts: range) -> list[Edge]:
+    return [(link, account) for account in accounts]
+
+
+def test_links_over_the_same_accounts_are_one_group() -> None:
+    assert groups_of([T, H, F], on(0, range(9)) + on(1, range(9)) + on(2, range(9))) == {frozenset({0, 1, 2})}
+
+
+def test_links_of_different_accounts_are_two_groups() -> None:
+    assert len(groups_of([T, T], on(0, range(9)) + on(1, range(9, 20)))) == 2
+
+
+def test_one_account_in_common_does_not_join_two_links() -> None:
+    assert len(groups_of([T, T], on(0, range(3)) + on(1, range(2, 5)))) == 2
+
+
+def test_links_join_when_a_tenth_of_the_smaller_one_is_shared() -> None:
+    assert len(groups_of([T, T], on(0, range(30)) + on(1, range(27, 57)))) == 1
+    assert len(groups_of([T, T], on(0, range(30)) + on(1, range(28, 58)))) == 2
+
+
+def test_paraphrases_in_slices_over_one_pool_are_one_group() -> None:
+    """Many small links; neighbours share a third of their accounts, the first and the last none."""
+    edges = [(link, (4 * link + i) % 80) for link in range(20) for i in range(6)]
+    assert len(groups_of([T] * 20, edges)) == 1
+
+
+@pytest.mark.parametrize("kind", sorted(IDENTITY))
+def test_an_identity_link_does_not_hold_two_content_groups_together(kind: LinkKind) -> None:
+    """Two operators over one proxy network: the network goes to the one with more of its accounts."""
+    edges = on(0, range(10)) + on(1, range(10, 30)) + on(2, range(30))
+    assert groups_of([T, T, kind], edges) == {frozenset({0}), frozenset({1, 2})}
+
+
+def test_an_identity_link_of_accounts_without_content_is_a_group_by_itself() -> None:
+    assert len(groups_of([T, LinkKind.PAYMENT], on(0, range(10)) + on(1, range(10, 20)))) == 2
+
+
+def slow_groups(kinds: Sequence[LinkKind], edges: Sequence[Edge]) -> set[frozenset[int]]:
+    """Content links alone, by the words of the docstring."""
+    accounts = [{account for link, account in edges if link == i} for i in range(len(kinds))]
+    label = list(range(len(kinds)))
+    for a in range(len(kinds)):
+        for b in range(a):
+            common = len(accounts[a] & accounts[b])
+            if common >= 2 and common >= 0.1 * min(len(accounts[a]), len(accounts[b])):
+                label = [label[a] if other == label[b] else other for other in label]
+    return {frozenset(i for i, other in enumerate(label) if other == one) for one in label}
+
+
+EDGES = st.sets(st.tuples(st.integers(0, 7), st.integers(0, 12)), min_size=1, max_size=60)
+
+
+@given(EDGES)
+def test_content_groups_are_those_of_the_rule_spelled_out(edges: set[Edge]) -> None:
+    assert groups_of([T] * 8, sorted(edges)) == slow_groups([T] * 8, sorted(edges))
+
+
+@given(EDGES, st.lists(st.sampled_from([T, H, LinkKind.PAYMENT, LinkKind.PREFIX]), min_size=8, max_size=8), st.data())
+def test_the_order_of_edges_does_not_matter(edges: set[Edge], kinds: list[LinkKind], data: Any) -> None:
+    shuffled = data.draw(st.permutations(sorted(edges)))
+    assert groups_of(kinds, sorted(edges)) == groups_of(kinds, shuffled)
+
+
+# -- readings -----------------------------------------------------------------------------------
+
+
+def group(kinds: Sequence[LinkKind], counts: dict[Edge, int], **more: Any) -> GroupColumns:
+    """A group of young accounts over ten hours; `counts` says how often (link, account) was used."""
+    edges = sorted(counts)
+    n, links = max(account for _, account in edges) + 1, len(kinds)
+    column = {
+        "kind": np.array(kinds, np.uint8),
+        "accounts_on": np.full(links, n, np.int32),
+        "young_on": np.full(links, n, np.int32),
+        "established_on": np.zeros(links, np.int32),
+        "items_sampled": np.full(links, 16, np.int32),
+        "items_repeated": np.zeros(links, np.int32),
+        "link": np.array([edge[0] for edge in edges], np.int64),
+        "account": np.array([edge[1] for edge in edges], np.int64),
+        "count": np.array([counts[edge] for edge in edges], np.int64),
+        "first_ms": np.zeros(len(edges), np.int64),
+        "last_ms": np.full(len(edges), 10 * HOUR, np.int64),
+        "age": np.ones(n, np.int32),
+        "org": np.zeros(n, np.uint64),
+        "prefix": np.arange(1, n + 1, dtype=np.uint64),
+        "requests": np.full(n, 10, np.int64),
+        "single_turn": np.ones(n),
+        "harvest_labels": np.full(n, np.nan),
+        "young_share": 0.15,
+        "newborn": False,
+    }
+    return GroupColumns(**{**column, **more})
+
+
+def even(accounts: int = 40, each: int = 8, kind: LinkKind = T) -> dict[str, Any]:
+    return {"kinds": [kind], "counts": {(0, account): each for account in range(accounts)}}
+
+
+def reading(name: str, of: GroupColumns) -> Reading:
+    (found,) = [one for one in read(of) if one.name == name]
+    return found
+
+
+def strength(name: str, of: GroupColumns) -> float:
+    return reading(name, of).strength
+
+
+def test_many_unrelated_accounts_are_more_than_a_team() -> None:
+    assert strength("size", group(**even(200))) == 1
+    assert strength("size", group(**even(5))) < 0.01
+
+
+def test_the_accounts_of_one_organisation_are_one_unit() -> None:
+    """A company's hundred accounts share its prompt; that is no hundred witnesses."""
+    company = group(**even(200), org=np.full(200, 77, np.uint64))
+    assert units(company) == 1
+    assert strength("size", company) == 0
+    assert units(group(**even(4), org=np.array([0, 0, 5, 5], np.uint64))) == 3
+
+
+def test_new_accounts_stand_out_and_the_mix_of_the_population_does_not() -> None:
+    mixed = np.where(np.arange(40) % 7 == 0, 1, 2).astype(np.int32)
+    assert strength("young_surplus", group(**even())) == 1
+    assert strength("young_surplus", group(**even(), age=mixed)) == 0
+
+
+def test_the_age_of_accounts_may_be_unknown() -> None:
+    assert math.isnan(strength("young_surplus", group(**even(), age=np.zeros(40, np.int32))))
+
+
+def test_a_work_list_asks_each_question_once_and_a_class_repeats() -> None:
+    assert strength("work_list", group(**even())) == 1
+    assert strength("work_list", group(**even(), items_repeated=np.array([8]))) == 0
+    assert math.isnan(strength("work_list", group(**even(), items_sampled=np.array([3]))))
+
+
+def test_a_load_balancer_is_even_and_people_are_not() -> None:
+    rng = np.random.default_rng(5)
+    balanced = {(0, account): int(n) for account, n in enumerate(rng.poisson(20, 200))}
+    people = {(0, account): int(n) for account, n in enumerate(rng.geometric(0.05, 200) ** 1.5)}
+    assert strength("evenness", group([T], balanced)) > 0.95
+    assert strength("evenness", group([T], people)) < 0.05
+
+
+def test_a_handful_of_requests_says_nothing_of_evenness() -> None:
+    assert math.isnan(strength("evenness", group(**even(40, 2))))
+    assert math.isnan(strength("evenness", group(**even(9, 8))))
+
+
+def test_accounts_that_joined_late_do_not_make_a_campaign_uneven() -> None:
+    counts = {(0, account): 20 if account < 40 else 1 for account in range(80)}
+    first = np.array([0 if account < 40 else 9 * HOUR for account in range(80)])
+    assert strength("evenness", group([T], counts, first_ms=first)) == 1
+
+
+def test_a_harvester_asks_little_else_and_people_do() -> None:
+    assert strength("concentration", group(**even())) == 1  # 8 of 10
+    assert strength("concentration", group(**even(), requests=np.full(40, 100))) == 0
+
+
+def test_a_campaign_goes_on_and_a_class_is_over() -> None:
+    assert strength("duration", group(**even())) == 1
+    assert strength("duration", group(**even(), last_ms=np.full(40, HOUR))) == 0
+
+
+def test_shared_payment_card_or_client_is_identity_and_a_shared_network_is_not() -> None:
+    both = {**even()["counts"], **{(1, account): 1 for account in range(20)}}
+    for kind in (LinkKind.PAYMENT, LinkKind.CARD, LinkKind.CLIENT, LinkKind.BLOCK):
+        assert strength("identity", group([T, kind], both)) == 1
+    assert strength("identity", group([T, LinkKind.PREFIX], both)) == 0
+    assert strength("identity", group(**even())) == 0
+
+
+def test_a_campus_sits_in_one_place_and_a_campaign_does_not() -> None:
+    campus = {**even()["counts"], **{(1, account): 1 for account in range(30)}}
+    few = {**even()["counts"], **{(1, account): 1 for account in range(4)}}
+    assert strength("spread", group([T, LinkKind.PREFIX], campus)) == 0
+    assert strength("spread", group([T, LinkKind.PREFIX], few)) == 1
+    assert strength("spread", group(**even())) == 1
+
+
+def test_questions_and_answers_stand_out_from_conversations() -> None:
+    assert strength("single_turn", group(**even())) == 1
+    assert strength("single_turn", group(**even(), single_turn=np.full(40, 0.4))) == 0
+    assert math.isnan(strength("single_turn", group(**even(), single_turn=np.full(40, np.nan))))
+
+
+def test_extraction_stands_out_from_ordinary_questions() -> None:
+    assert strength("extraction", group(**even(), harvest_labels=np.full(40, 0.9))) == 1
+    assert strength("extraction", group(**even(), harvest_labels=np.full(40, 0.02))) == 0
+    assert math.isnan(strength("extraction", group(**even())))
+
+
+def test_requests_through_links_of_one_kind_add_up_and_of_several_kinds_are_the_same_requests() -> None:
+    counts = {(0, 0): 3, (1, 0): 4, (2, 0): 6, (0, 1): 1}
+    assert attributed(group([T, T, H], counts)).tolist() == [7, 1]
+
+
+def test_the_four_fragments_of_a_prompt_are_one_request() -> None:
+    assert attributed(group([F] * 4, {(link, 0): 5 for link in range(4)})).tolist() == [5]
+
+
+COUNTS = st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 30)), st.integers(1, 50), min_size=1, max_size=60)
+
+
+@given(COUNTS, st.lists(st.sampled_from(list(LinkKind)), min_size=4, max_size=4), st.booleans())
+def test_every_reading_is_a_share_or_unknown_and_has_a_sentence_with_a_number(counts, kinds, known: bool) -> None:
+    n = max(account for _, account in counts) + 1
+    readings = read(group(kinds, counts, harvest_labels=np.full(n, 0.3 if known else np.nan)))
+    assert len({one.name for one in readings}) == len(readings) == 10
+    for one in readings:
+        if math.isnan(one.strength):
+            assert one.value is None
+        else:
+            assert 0 <= one.strength <= 1
+            assert one.value is not None
+            assert any(char.isdigit() for char in one.because), one
+
+
+@given(COUNTS, st.data())
+def test_readings_do_not_depend_on_the_order_of_edges(counts, data) -> None:
+    kinds = [T, H, LinkKind.PREFIX, LinkKind.PAYMENT]
+    one = group(kinds, counts)
+    order = np.array(data.draw(st.permutations(range(len(counts)))), np.int64)
+    names = ("link", "account", "count", "first_ms", "last_ms")
+    other = group(kinds, counts, **{name: getattr(one, name)[order] for name in names})
+    assert repr(read(one)) == repr(read(other))
+
+
+@pytest.mark.parametrize(("none_at", "full_at"), [(1.0, 4.0), (0.35, 0.05)])
+def test_a_ramp_runs_from_none_to_full_either_way_round(none_at: float, full_at: float) -> None:
+    beyond = full_at - none_at
+    assert ramp(none_at, none_at, full_at) == ramp(none_at - beyond, none_at, full_at) == 0
+    assert ramp(full_at, none_at, full_at) == ramp(full_at + beyond, none_at, full_at) == 1
+    assert ramp((none_at + full_at) / 2, none_at, full_at) == pytest.approx(0.5)

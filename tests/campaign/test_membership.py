@@ -1,0 +1,110 @@
+"""Who belongs to a campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.campaign.membership import belongs
+from detector.campaign.observation import LinkKind
+
+YOUNG, ESTABLISHED, UNKNOWN = 1, 2, 0
+T, H, P, N = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.PAYMENT, LinkKind.NETWORK
+
+
+def member(
+    links: Sequence[tuple[LinkKind, float]],
+    age: int = YOUNG,
+    *,
+    count: int = 1,
+    requests: int = 1,
+    newborn: bool = False,
+) -> bool:
+    """Whether one account belongs that used links of these kinds and purities."""
+    n = len(links)
+    return bool(
+        belongs(
+            np.zeros(n, np.int64),
+            np.array([kind for kind, _ in links], np.uint8),
+            np.array([purity for _, purity in links], float),
+            np.full(n, count, np.int32),
+            np.array([age], np.int8),
+            np.array([requests], np.int64),
+            newborn=newborn,
+        )[0]
+    )
+
+
+def test_a_young_account_on_a_pure_template_belongs() -> None:
+    assert member([(T, 1.0)])
+
+
+def test_a_young_account_on_a_template_that_established_ones_use_does_not() -> None:
+    assert not member([(T, 0.5)])
+
+
+def test_a_network_alone_convinces_nobody() -> None:
+    assert not member([(N, 1.0)])
+    assert not member([(P, 1.0)])
+
+
+def test_two_kinds_convince_where_one_does_not() -> None:
+    assert not member([(H, 1.0)])
+    assert member([(H, 1.0), (P, 1.0)])
+
+
+def test_ten_links_of_one_kind_are_no_better_than_the_purest() -> None:
+    assert not member([(H, 0.9)] * 10)
+
+
+def test_an_established_account_that_used_a_prompt_once_stays_out() -> None:
+    assert not member([(T, 1.0)], ESTABLISHED, count=1, requests=1)
+    assert not member([(T, 1.0)], ESTABLISHED, count=20, requests=100)
+
+
+def test_an_established_account_belongs_when_a_good_part_of_what_it_does_is_the_campaigns() -> None:
+    assert member([(T, 1.0)], ESTABLISHED, count=30, requests=100)
+
+
+def test_of_a_campaign_with_new_links_accounts_of_unknown_age_are_no_proof() -> None:
+    assert member([(T, 1.0)], UNKNOWN)
+    assert not member([(T, 1.0)], UNKNOWN, newborn=True, count=1, requests=100)
+    assert member([(T, 1.0)], UNKNOWN, newborn=True, count=40, requests=100)
+
+
+EDGES = st.lists(
+    st.tuples(st.integers(0, 4), st.sampled_from(list(LinkKind)), st.floats(0, 1), st.integers(1, 9)), max_size=25
+)
+AGES = st.lists(st.sampled_from([YOUNG, ESTABLISHED, UNKNOWN]), min_size=5, max_size=5)
+
+
+def columns(edges):
+    account, kind, purity, count = (list(column) for column in zip(*edges, strict=True)) if edges else ([], [], [], [])
+    return np.array(account, np.int64), np.array(kind, np.uint8), np.array(purity, float), np.array(count, np.int32)
+
+
+@given(EDGES, AGES, st.booleans())
+def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -> None:
+    requests = np.full(5, 12, np.int64)
+    together = belongs(*columns(edges), np.array(ages, np.int8), requests, newborn=newborn)
+    for account in range(5):
+        own = [(0, *edge[1:]) for edge in edges if edge[0] == account]
+        alone = belongs(*columns(own), np.array(ages[account : account + 1], np.int8), requests[:1], newborn=newborn)
+        assert alone[0] == together[account]
+
+
+@given(EDGES, AGES)
+def test_one_more_link_never_drives_a_young_account_out(edges, ages) -> None:
+    requests = np.full(5, 12, np.int64)
+    before = belongs(*columns(edges), np.array(ages, np.int8), requests, newborn=False)
+    after = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, newborn=False)
+    assert (after >= before).all()
+
+
+@pytest.mark.parametrize("kind", list(LinkKind))
+def test_a_link_without_purity_is_no_evidence(kind: LinkKind) -> None:
+    assert not member([(kind, 0.0)])

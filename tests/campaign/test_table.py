@@ -1,0 +1,122 @@
+"""The table behind links, edges and accounts, held against a dict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from detector.campaign.table import HashIndex, Table
+
+# Few low bits, so that probes collide; the rest of the key tells them apart.
+CROWDED = st.builds(lambda high, low: (high << 20 | low) + 1, st.integers(0, 2**43), st.integers(0, 3))
+KEYS = st.one_of(CROWDED, st.integers(1, 40), st.integers(1, 2**64 - 1))
+
+
+def u64(values: list[int]) -> np.ndarray:
+    return np.array(values, np.uint64)
+
+
+@given(st.lists(st.sets(KEYS, max_size=60), max_size=8), st.lists(KEYS, max_size=40))
+def test_an_index_finds_the_row_of_every_key_put_in_and_of_no_other(parts: list[set[int]], asked: list[int]) -> None:
+    index, known = HashIndex(8), dict[int, int]()
+    for part in parts:
+        new = sorted(part - known.keys())
+        rows = np.arange(len(known), len(known) + len(new))
+        index.insert(u64(new), rows)
+        known |= dict(zip(new, rows.tolist(), strict=True))
+    every = [*known, *asked]
+    assert index.lookup(u64(every)).tolist() == [known.get(key, -1) for key in every]
+
+
+class TableIsADict(RuleBasedStateMachine):
+    """Whatever is done to a table, it holds what a dict of rows would hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table(number="<i8", name="u1", vector=("<f4", 2))
+        self.rows: dict[int, tuple[int, int, float]] = {}  # in the order of the table
+
+    @rule(keys=st.lists(KEYS, max_size=30), value=st.integers(-5, 5))
+    def add(self, keys: list[int], value: int) -> None:
+        rows, new = self.table.rows_of(u64(keys))
+        unknown = sorted(set(keys) - self.rows.keys())
+        assert new.tolist() == list(range(len(self.rows), len(self.rows) + len(unknown)))
+        self.rows |= dict.fromkeys(unknown, (0, 0, 0.0))  # new rows are zeros
+        order = list(self.rows)
+        assert [order[row] for row in rows] == keys
+        self.table["number"][rows] = value
+        self.table["name"][rows] = value % 7
+        self.table["vector"][rows] = (value, value / 2)
+        self.rows |= dict.fromkeys(keys, (value, value % 7, value / 2))
+
+    @rule(keep=st.randoms(use_true_random=False))
+    def compact(self, keep) -> None:
+        mask = np.array([keep.random() < 0.6 for _ in self.rows], bool)
+        before = list(self.rows)
+        renumbered = self.table.compact(mask)
+        self.rows = {key: row for (key, row), kept in zip(self.rows.items(), mask, strict=True) if kept}
+        after = list(self.rows)
+        assert renumbered.tolist() == [after.index(key) if key in self.rows else -1 for key in before]
+
+    @rule()
+    def write_and_read_back(self) -> None:
+        dumped = self.table.dump()
+        self.table = Table(number="<i8", name="u1", vector=("<f4", 2))
+        self.table.load(dumped)
+        assert self.table.dump() == dumped
+
+    @invariant()
+    def holds_what_the_dict_holds(self) -> None:
+        assert len(self.table) == len(self.rows)
+        assert self.table.keys.tolist() == list(self.rows)
+        assert self.table.lookup(u64(list(self.rows))).tolist() == list(range(len(self.rows)))
+        assert self.table["number"].tolist() == [number for number, _, _ in self.rows.values()]
+        assert self.table["name"].tolist() == [name for _, name, _ in self.rows.values()]
+        assert self.table["vector"].tolist() == [[number, half] for number, _, half in self.rows.values()]
+        assert self.table.lookup(u64([2**63 + 12345])).tolist() == [-1]
+
+
+TestTableIsADict = TableIsADict.TestCase
+
+
+def test_a_table_grows_beyond_its_first_room_and_keeps_its_rows() -> None:
+    table = Table(number="<i8")
+    for start in range(0, 50_000, 7_000):
+        keys = np.arange(start + 1, start + 7_001, dtype=np.uint64)
+        rows, new = table.rows_of(keys)
+        table["number"][new] = keys.astype(np.int64)
+        assert np.array_equal(rows, new)
+    assert np.array_equal(table["number"], np.arange(1, len(table) + 1))
+    assert table.bytes_used == 16 * len(table)
+
+
+def test_a_restored_table_may_be_written() -> None:
+    table = Table(number="<i8", vector=("<i4", 3))
+    table.rows_of(u64([5, 9]))
+    other = Table(number="<i8", vector=("<i4", 3))
+    other.load(table.dump())
+    other["number"][:] = 4
+    other["vector"][1, 2] = 8
+    assert other["number"].tolist() == [4, 4]
+    assert table["number"].tolist() == [0, 0]
+
+
+def test_the_order_of_keys_in_a_call_does_not_show() -> None:
+    dumps = set()
+    for keys in ([9, 5, 7], [7, 9, 5, 5], [5, 7, 9]):
+        table = Table(number="<i8")
+        table.rows_of(u64(keys))
+        dumps.add(table.dump())
+    assert len(dumps) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_compacting_all_or_nothing(keep: bool) -> None:
+    table = Table(number="<i8")
+    table.rows_of(u64([1, 2, 3]))
+    assert table.compact(np.full(3, keep)).tolist() == ([0, 1, 2] if keep else [-1, -1, -1])
+    assert len(table) == (3 if keep else 0)
+    assert table.rows_of(u64([2]))[0].tolist() == ([1] if keep else [0])

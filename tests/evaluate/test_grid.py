@@ -1,0 +1,108 @@
+"""The grid: which runs there are, which bars they must hold, and what is written of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from detector.errors import InputError
+from detector.runtime.grid import TARGETS, Job, bars_of, jobs_of, missed_bars, run_grid, run_job, write_results
+from detector.runtime.report import parse_bar
+from detector.scorecard import ScoreCard
+from detector.simulate import SCENARIOS
+from tests.bench.settings import pipeline_settings
+from tests.evaluate.cases import START, benign, campaign, card, every_hour, finding
+
+STREAM = [*every_hour("h0", 10), *every_hour("p0", 30)]
+TRUTH = [*campaign("h0"), *benign("p0")]
+
+
+def ours(scenario: str, **changes: object) -> ScoreCard:
+    one = card(STREAM, TRUTH, [finding(START, ["h0"])])
+    return msgspec.structs.replace(one, system="detector", scenario=scenario, **changes)
+
+
+def recorded(folder: Path) -> Path:
+    """Write a tiny stream into the folder."""
+    folder.mkdir()
+    event = msgspec.json.encode
+    lines = [event({"id": f"{a}{t}", "time_ms": t, "account_id": a, "model": "m"}) for a, t in STREAM]
+    (folder / "events.ndjson").write_bytes(b"\n".join(lines))
+    (folder / "accounts.ndjson").write_bytes(event({"account_id": "h0", "created_ms": START}) + b"\n")
+    (folder / "truth.ndjson").write_bytes(b"\n".join(event(r) for r in TRUTH))
+    return folder
+
+
+def test_every_target_is_of_a_scenario_that_exists() -> None:
+    assert {name.removesuffix("-withheld") for name in TARGETS} <= set(SCENARIOS)
+
+
+def test_a_grid_has_every_scenario_with_every_seed_and_baselines_once() -> None:
+    jobs = jobs_of(["relay", "quiet"], 3, 1_000)
+    assert [(j.scenario, j.seed) for j in jobs] == [(s, n) for n in (1, 2, 3) for s in ("relay", "quiet")]
+    assert [j.baselines for j in jobs] == [True, True, False, False, False, False]
+
+
+def test_rates_that_a_small_scale_cannot_show_are_bars_of_the_full_grid_only() -> None:
+    def metrics(*, full: bool) -> set[str]:
+        return {bar.metric for bar in bars_of(["quiet"], full=full)["quiet"]}
+
+    assert "false_flags_per_million" in metrics(full=True)
+    assert metrics(full=False) == {"wrong_campaigns"}
+
+
+def test_a_campaign_scenario_must_also_hold_recall_and_precision() -> None:
+    assert {"recall", "precision", "served_share"} <= {bar.metric for bar in bars_of(["relay"], full=False)["relay"]}
+
+
+def test_a_missed_bar_is_named_with_what_was_measured() -> None:
+    bars = {"relay": [parse_bar("served_share<=0.01"), parse_bar("recall>=0.95")]}
+    assert missed_bars([ours("relay", served_share=0.5)], bars) == ["relay: served_share<=0.01 missed: 0.5"]
+
+
+def test_a_scenario_that_was_not_run_misses_its_bars() -> None:
+    assert len(missed_bars([], {"relay": [parse_bar("recall>=0.95")]})) == 1
+
+
+def test_a_baseline_neither_holds_nor_misses_a_bar() -> None:
+    cards = [ours("relay"), ours("relay", served_share=1.0)]
+    cards[1] = msgspec.structs.replace(cards[1], system="rate_limit")
+    assert missed_bars(cards, {"relay": [parse_bar("served_share<=0.01")]}) == []
+
+
+def test_results_are_a_page_and_cards_that_can_be_read_back(tmp_path: Path) -> None:
+    cards = [ours("relay")]
+    write_results(tmp_path / "out", cards, {}, "title", "note")
+    assert msgspec.json.decode((tmp_path / "out" / "cards.json").read_bytes(), type=list[ScoreCard]) == cards
+    assert "relay" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_recorded_stream_is_a_folder(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "mine")
+    card = run_job(Job("mine", folder=folder), pipeline_settings(None))[0]
+    assert (card.scenario, card.events, card.accounts) == ("mine", len(STREAM), 2)
+
+
+def test_a_folder_without_events_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no events"):
+        run_job(Job("mine", folder=tmp_path), pipeline_settings(None))
+
+
+def test_an_unknown_scenario_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match="quiet"):
+        run_job(Job("nonesuch"), pipeline_settings(None))
+
+
+def test_jobs_run_in_processes_of_their_own_and_come_back_in_order(tmp_path: Path) -> None:
+    jobs = [Job(name, folder=recorded(tmp_path / name)) for name in ("one", "two")]
+    ended: list[str] = []
+    cards = run_grid(jobs, pipeline_settings(None), processes=2, done=lambda job, _: ended.append(job.scenario))
+    assert [c.scenario for c in cards if c.system == "detector"] == ["one", "two"]
+    assert sorted(ended) == ["one", "two"]
+
+
+def test_the_error_of_a_job_ends_the_grid(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        run_grid([Job("gone", folder=tmp_path)], pipeline_settings(None), processes=1)
