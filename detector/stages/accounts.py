@@ -51,6 +51,7 @@ _FACTS_READ: Final = (
 )
 _FACTS_KEPT: Final = (
     "first_seen_ms",
+    "prefix",
     "requests",
     "output_tokens",
     "capabilities",
