@@ -5,7 +5,7 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
-- what is over within an hour is at most `watch`, unless it took more than a class could ask;
+- what is over within an hour and a half is at most `watch`, unless it took more than a class could ask;
   what sits in one place, as a class or a hackathon does, must have gone on for half a day.
 """
 

@@ -354,7 +354,7 @@ class CampaignPartition:
         rows = self.accounts.lookup(keys)
         first = np.full(len(keys), np.iinfo(np.int64).max)
         np.minimum.at(first, account, self.edges["first_ms"][edges])
-        labels = self.accounts["labels"][rows]
+        labels, asked = self.accounts["labels"][rows], self.accounts["requests_24h"][rows]
         totals = labels.sum(axis=1)
         window_ms = int(self.settings.newborn_days * DAY_MS)
         recent = newborn(self.links["born_ms"][links], self.start_ms + DAY_MS, step_ms, window_ms)
@@ -374,7 +374,7 @@ class CampaignPartition:
             org=self.accounts["org"][rows],
             prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
-            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / self.accounts["requests_24h"][rows]),
+            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / np.where(asked > 0, asked, np.nan)),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
             young_share=self.share,
             newborn=bool(recent.all()),

@@ -336,7 +336,7 @@ class LinkPartition:
         common = ~flagged & ~was & (accounts >= s.common_accounts)
         links["flags"][touched[common]] = COMMON
         links["looked_ms"][touched[common]] = step_ms
-        return touched[flagged & ~was]
+        return touched[np.asarray(flagged & ~was, np.bool_)]
 
     # -- output -----------------------------------------------------------------------------
 
