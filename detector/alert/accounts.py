@@ -5,7 +5,8 @@
 Behaviour alone is high recall and low precision, so an account alert is `watch`: it is on the
 analyst's list, pages nobody and changes no verdict. The exception is a reasoning block presented
 by an account it was not issued to, which is near-deterministic (`block_replay`, `warning`).
-An account that a campaign holds is *inhibited*: the campaign speaks for it.
+An account that a campaign holds is *inhibited*: the campaign speaks for it. One that is only watched
+cannot speak for a block replay, which is louder.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from detector.event import Mask
 from detector.finding import Finding, Kind, Reason, Severity
 
 BLOCK_REPLAY: Final = "block_replay"
+Sentences = Sequence[tuple[str, float, float, float | None, float | None, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +54,39 @@ class AccountAlerts:
         self._settings = settings
         self._alerts: dict[str, _Alert] = {}
 
-    def update(self, judged: Judged, facts: AccountFacts, inhibited: Mask, step_ms: int, shadow: bool) -> list[Finding]:
-        """Return the findings that these judgements bring, in their order."""
+    def update(
+        self, judged: Judged, facts: AccountFacts, inhibited: Mask, flagged: Mask, *, shadow: bool
+    ) -> list[Finding]:
+        """Return the findings that these judgements bring, in their order.
+
+        `inhibited` and `flagged` say of each account of `facts` whether a campaign holds it, and one above `watch`.
+        """
         findings = []
         for row, account in enumerate(judged.account.tolist()):
-            if not inhibited[account]:
-                score, because = float(judged.score[row]), judged.because[row]
-                finding = self._one(facts, account, score, because, int(judged.tick_ms[row]), shadow)
+            because = judged.because[row]
+            replayed = self._replayed(because)
+            if not flagged[account] and (replayed or not inhibited[account]):
+                score, tick_ms = float(judged.score[row]), int(judged.tick_ms[row])
+                finding = self._one(facts, account, score, because, tick_ms, replayed=replayed, shadow=shadow)
                 if finding is not None:
                     findings.append(finding)
         return findings
+
+    def _replayed(self, because: Sentences) -> bool:
+        return any(reason[0] == BLOCK_REPLAY and reason[1] >= self._settings.block_replay_at for reason in because)
 
     def _one(
         self,
         facts: AccountFacts,
         row: int,
         score: float,
-        because: Sequence[tuple[str, float, float, float | None, float | None, str]],
+        because: Sentences,
         time_ms: int,
+        *,
+        replayed: bool,
         shadow: bool,
     ) -> Finding | None:
         s, account = self._settings, facts.ids[row]
-        replayed = any(reason[0] == BLOCK_REPLAY and reason[1] >= s.block_replay_at for reason in because)
         alert = self._alerts.get(account)
         if alert is not None and replayed and alert.kind == "account":
             alert = None  # a warning does not wait for what was only watched to cool down

@@ -61,8 +61,9 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     strength = {reading.name: reading.strength for reading in readings}
     hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
-    in_one_place = strength.get("spread", 1.0) <= 0.0
-    brief = hours < (12.0 if in_one_place else 1.0) and requests < 5_000
+    in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
+    least_hours, most_requests = (12.0, 50_000) if in_one_place else (1.5, 5_000)
+    brief = hours < least_hours and requests < most_requests
     if score < WARNING_AT or repeats or brief:
         return "watch"
     return "critical" if score >= CRITICAL_AT and strength.get("size", 0.0) > 0.5 else "warning"

@@ -32,7 +32,7 @@ from scipy.sparse import csgraph
 
 from detector.campaign.link import IDENTITY
 from detector.campaign.observation import LinkKind
-from detector.event import F64, I32, I64, U8
+from detector.event import F64, I32, I64, U8, U64
 
 HOUR_MS: Final = 3_600_000
 
@@ -64,7 +64,8 @@ class GroupColumns:
     first_ms: I64
     last_ms: I64
     age: I32  # [A] 1 young, 2 established, 0 unknown
-    org: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]  # [A]
+    org: U64  # [A] 0 unknown
+    prefix: U64  # [A] 0 unknown
     requests: I64  # [A]
     single_turn: F64  # [A]
     harvest_labels: F64  # [A] share of the account's labelled requests that extract, grade or generate; NaN unknown
@@ -147,7 +148,7 @@ def read(group: GroupColumns) -> list[Reading]:
 def _size(group: GroupColumns) -> Reading:
     n = units(group)
     return Reading(
-        "size", ramp(np.log10(max(n, 1)), 0.7, 2.3), n, 5, f"{n} unrelated accounts share the links of this group"
+        "size", ramp(np.log10(max(n, 1)), 0.7, 2.3), float(n), 5.0, f"{n} unrelated accounts share the links of this group"
     )
 
 
@@ -213,8 +214,12 @@ def _concentration(group: GroupColumns) -> Reading:
 
 
 def _duration(group: GroupColumns) -> Reading:
-    begin, end = int(group.first_ms.min()), int(group.last_ms.max())
-    hours = (end - begin) / HOUR_MS
+    """Read from the tenth percentile of the accounts' first use to the ninetieth of their last: stragglers do not count."""
+    first = np.full(len(group.age), np.iinfo(np.int64).max)
+    last = np.zeros(len(group.age), np.int64)
+    np.minimum.at(first, group.account, group.first_ms)
+    np.maximum.at(last, group.account, group.last_ms)
+    hours = max(0.0, float(np.percentile(last, 90) - np.percentile(first, 10)) / HOUR_MS)
     return Reading(
         "duration", ramp(hours, 1.0, 4.0), hours, 1.0, f"it has gone on for {hours:.1f} h; a class lasts one or two"
     )
@@ -233,9 +238,10 @@ def _identity(group: GroupColumns) -> Reading:
 
 
 def _spread(group: GroupColumns) -> Reading:
-    place = np.isin(group.kind[group.link], [LinkKind.PREFIX, LinkKind.ADDRESS])
-    most = int(np.bincount(group.link[place]).max()) if place.any() else 0
-    share = most / max(1, len(group.age))
+    known = group.prefix[group.prefix != 0]
+    if not len(known):
+        return Reading("spread", float("nan"), None, 0.5, "the networks it comes from are unknown")
+    share = int(np.unique(known, return_counts=True)[1].max()) / len(known)
     return Reading(
         "spread",
         ramp(share, 0.5, 0.1),

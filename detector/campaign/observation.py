@@ -56,8 +56,9 @@ class AccountFacts:
     """What stage 1 knows of the A accounts of a step, at the end of the step.
 
     `created_ms`, `status_ms`: -1 unknown. `tier`, `status`: index into account.TIERS and
-    (active, limited, suspended, banned), -1 unknown. `requests`, `output_tokens`: since
-    `first_seen_ms`. `*_24h`: requests in the sliding 24 h (NaN where it cannot be known).
+    (active, limited, suspended, banned), -1 unknown. `prefix`: one network it came from
+    (0 unknown), the same one every time. `requests`, `output_tokens`: since `first_seen_ms`. `*_24h`: requests in the sliding 24 h as of the account's last judgement, which
+    is at most 5 % of its requests or half an hour of activity ago (NaN where it cannot be known).
     `capabilities` [A, len(CAPABILITIES)] and `labels` [A, len(event.LABELS)]: cumulative requests.
     """
 
@@ -66,6 +67,7 @@ class AccountFacts:
     first_seen_ms: I64
     status_ms: I64
     org: U64
+    prefix: U64
     tier: I8
     status: I8
     requests: I64
@@ -102,7 +104,8 @@ class Pairs:
 class Judged:
     """J accounts judged in this step whose alert state or score changed (`strengths` [J, signals], NaN unavailable).
 
-    `because` holds for each row the sentences of its strongest readings: (signal, strength, weight, value, baseline, text).
+    `because` holds for each row the sentences of its strongest readings, each as
+    (signal, strength, weight, value, baseline, text).
     """
 
     account: I32
@@ -130,6 +133,7 @@ FACTS: Final = np.dtype(
         ("first_seen_ms", "<i8"),
         ("status_ms", "<i8"),
         ("org", "<u8"),
+        ("prefix", "<u8"),
         ("requests", "<i8"),
         ("output_tokens", "<i8"),
         ("requests_24h", "<f4"),
@@ -209,17 +213,21 @@ def decode(data: bytes) -> Observations:
     try:
         version, source, step, ids, fact_rows, pair_rows, told, models = _decoder.decode(data)
         if version != _VERSION:
-            raise DecodeError("observations_version", f"version {version}, this worker reads {_VERSION}")
+            raise DecodeError("internal_version", f"observations of version {version}, this worker reads {_VERSION}")
         facts, pairs = np.frombuffer(fact_rows, FACTS), np.frombuffer(pair_rows, PAIRS)
         if len(facts) != len(ids):
-            raise DecodeError("observations_malformed", f"{len(ids)} accounts with facts of {len(facts)}")
+            raise DecodeError("internal_malformed", f"{len(ids)} accounts with facts of {len(facts)}")
+        judged = wire.decode(Judged, told) if told else _NOBODY
+        for accounts in (pairs["account"], judged.account):
+            if not ((accounts >= 0) & (accounts < len(ids))).all():
+                raise DecodeError("internal_malformed", f"a row of an account beyond {len(ids)}")
     except (msgspec.MsgspecError, ValueError) as error:
-        raise DecodeError("observations_malformed", str(error)) from None
+        raise DecodeError("internal_malformed", f"Observations: {error}") from None
     return Observations(
         source,
         step,
         AccountFacts(ids, **{name: facts[name] for name in _FACT_NAMES}),
         Pairs(**{name: pairs[name] for name in PAIRS.names or ()}),
-        wire.decode(Judged, told) if told else _NOBODY,
+        judged,
         models,
     )

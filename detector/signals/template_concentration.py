@@ -2,7 +2,7 @@
 
 Measured as the bias-corrected entropy of the template histogram over its largest (window/distinct).
 Harmless causes: every API application with its own template, which is nearly half of legitimate batch traffic. It
-says "a program", not "a harvest", and its weight is low; which template, and who else uses it, is the campaign's matter.
+says "a program", not "a harvest", so its weight is low; which template, and who else uses it, is the campaign's matter.
 """
 
 from __future__ import annotations

@@ -162,7 +162,8 @@ def as_api_client(
         output_sigma=np.where(rng.random(count) < 0.3, 0.05, 0.7),
         cached=rng.uniform(0.0, 0.9, count),
         model=rng.choice([0, 1, 1, 2], count),
-        writer=writers.BUSINESS,
+        # some have it in their contract that prompts are not logged
+        writer=np.where(rng.random(count) < 0.08, writers.SILENT, writers.BUSINESS),
         key=rng.integers(1, 1 << 62, count),
         fails=0.004,
         limited=0.002,

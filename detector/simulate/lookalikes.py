@@ -182,6 +182,7 @@ def companies(setting: Setting) -> None:
         first = table[0]
         for name in (
             "shape",
+            "writer",
             "key",
             "model",
             "curve",

@@ -83,6 +83,7 @@ class Setting:
         """Give every API client an SDK and parameters, mostly its defaults, and its own system prompt or none."""
         clients, parameters = picks(rng, SDKS, len(table)), picks(rng, PARAMETERS, len(table))
         streams = rng.random(len(table)) < 0.3
+        private = rng.random(len(table)) < 0.04  # a private link: the gateway sees no address
         owns = uniforms(mixed(table["account"] + 17)) < own_prompt
         for row in range(len(table)):
             values: dict[str, Any] = dict(PARAMETERS[parameters[row]][0])
@@ -90,7 +91,8 @@ class Setting:
                 values["stream"] = True
             if owns[row]:
                 values["system_hash"] = hashed(self.seed * 31 + int(table["account"][row]))
-            table["shape"][row] = self.shapes.add(fields, SDKS[clients[row]][:2], **values)
+            route = fields & ~Fields.ADDRESS if private[row] else fields
+            table["shape"][row] = self.shapes.add(route, SDKS[clients[row]][:2], **values)
 
     def join(self, name: str, table: Table) -> None:
         """Put actors into the simulation; those who join under one name are drawn together."""

@@ -109,8 +109,7 @@ def simulate(
     seed: int,
     scale: float = 1.0,
     days: float | None = None,
-    *,
-    text: bool = True,
+    text: bool = True,  # noqa: FBT001, FBT002 - callers may give the first five by position
     prompts: Collections | None = None,
 ) -> Simulation:
     """Build a named scenario (or one of your own) and return its accounts, truth and event stream.

@@ -8,10 +8,10 @@
 
 A *step* is `cadence_ms` of the partition's clock. An event belongs to the step of the clock at its
 arrival, whatever its own time, so that a step is over for good when the clock passes its end. An
-account is judged at the end of each step in which it was active, on its own row and records
-alone; that is as fine as judging needs to be, for judgements leave with the step's record. So the
-cut of the stream into batches cannot show, and a batch that spans many steps is still judged a
-whole column of accounts at a time.
+account is judged at the end of a step in which it was active, on its own row and records alone;
+that is as fine as judging needs to be, for judgements leave with the step's record. So the cut of
+the stream into batches cannot show, and a batch that spans many steps is still judged a whole
+column of accounts at a time.
 
 Durable rows of a partition: `a<account id>` (window/rest), `p` (clock, step), `i<generation>.<n>` (recent
 event ids) and `o<n>` (pairs of the open step); the last two are written once and deleted whole.
@@ -49,6 +49,18 @@ _FACTS_READ: Final = (
     ("refused_24h", Column.REFUSED_24H),
     ("single_turn_24h", Column.SINGLE_TURN_24H),
 )
+_FACTS_KEPT: Final = (
+    "first_seen_ms",
+    "requests",
+    "output_tokens",
+    "capabilities",
+    "labels",
+    "score",
+    "requests_24h",
+    "active_hours_24h",
+    "refused_24h",
+    "single_turn_24h",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,8 @@ class AccountSettings:
     raise_at: float = 0.4  # an account's score is told from here on ...
     clear_at: float = 0.25  # ... until it falls below this
     change: float = 0.1  # and in between whenever it moved by so much
+    growth: float = 0.05  # an account is judged again when its requests grew by this share ...
+    judge_again_ms: int = 1_800_000  # ... or after so long, at the end of a step in which it was active
     reasons: int = 6
     ids_per_generation: int = 4_000_000  # recent event ids per partition and ten minutes
     hot_accounts: int = 1_000_000
@@ -103,6 +117,7 @@ class AccountStage:
         self._partition = np.full(_FIRST_CAPACITY, -1, np.int32)
         self._account = np.zeros(_FIRST_CAPACITY, np.uint64)
         self._dirty = np.zeros(_FIRST_CAPACITY, bool)
+        self._is_open = np.zeros(_FIRST_CAPACITY, bool)
         self._ids: list[str] = []
         self._free: list[int] = []
         self._open: I64 = np.zeros(0, np.int64)
@@ -154,7 +169,9 @@ class AccountStage:
         self._table[at] = decoded
         for row, tail in zip(at.tolist(), tails, strict=True):
             self._records.load(row, tail)
-        self._open = np.concatenate([self._open, at[decoded["open_step"] >= 0]])
+        opened = at[decoded["open_step"] >= 0]
+        self._open = np.concatenate([self._open, opened])
+        self._is_open[opened] = True
 
     def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
         """Return the rows changed since the last drain (None: deleted) and what to publish, and forget both.
@@ -216,7 +233,7 @@ class AccountStage:
                 del state.rows[self._ids[row]]
             self._records.forget(row)
         self._partition[rows] = -1
-        self._dirty[rows] = False
+        self._dirty[rows] = self._is_open[rows] = False
         self._open = self._open[self._partition[self._open] >= 0]
         self._free.extend(rows)
 
@@ -234,6 +251,7 @@ class AccountStage:
             self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
             self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
             self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])
+            self._is_open = np.concatenate([self._is_open, np.zeros(more, bool)])
         for row, account_id in zip(rows.tolist(), ids, strict=True):
             state.rows[account_id] = row
             self._ids[row] = account_id
@@ -273,7 +291,8 @@ class AccountStage:
             rows[events] = self._rows_of(partition, batch, events)
             clock[events], ahead[events] = state.clock.arrive(batch.time_ms[events], self._account[rows[events]])
             seen[events] = state.recent.arrive(batch.event_id[events], clock[events])
-            ticks[partition] = np.unique(clock[events] // self._settings.cadence_ms).tolist()
+            step = clock[events] // self._settings.cadence_ms
+            ticks[partition] = step[np.append(True, step[1:] != step[:-1])].tolist()
         self.counts["events"] += len(batch)
         self.counts["ahead"] += int(ahead.sum())
         self.counts["duplicate"] += int(seen.sum())
@@ -299,14 +318,18 @@ class AccountStage:
 
     def _rows_of(self, partition: int, batch: EventBatch, events: I64) -> I64:
         known = self._partitions[partition].rows
-        used, inverse = np.unique(batch.account[events], return_inverse=True)
+        account = batch.account[events]
+        place = np.full(len(batch.account_ids), -1, np.int64)
+        place[account] = 0
+        used = np.flatnonzero(place == 0)
         ids = [batch.account_ids[a] for a in used.tolist()]
         rows = [known.get(account_id, -1) for account_id in ids]
         new = [i for i, row in enumerate(rows) if row < 0]
         if new:
             for i, row in zip(new, self._new_rows(partition, [ids[i] for i in new]).tolist(), strict=True):
                 rows[i] = row
-        return np.array(rows, np.int64)[inverse]
+        place[used] = rows
+        return place[account]
 
     def _count(self, batch: EventBatch, rows: I64, clock: I64, ahead: Mask) -> npt.NDArray[Any]:
         """Add a batch without duplicates to the windows, in rounds; return what it shares."""
@@ -329,10 +352,11 @@ class AccountStage:
             chosen = order[start:end]
             among = cells.row[chosen]
             opened = self._table["open_step"][among]
-            self._judge(among[(opened >= 0) & (opened < cells.step[chosen])])
+            self._close(among[(opened >= 0) & (opened < cells.step[chosen])])
             activity.add(self._table, cells, chosen)
-        self._open = np.unique(np.concatenate([self._open, cells.row[heads]]))
-        self._dirty[cells.row[heads]] = True
+        active = cells.row[heads]
+        self._open = np.concatenate([self._open, active[~self._is_open[active]]])
+        self._is_open[active] = self._dirty[active] = True
         return self._pairs(batch, rows, step, at_ms)
 
     def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64) -> npt.NDArray[Any]:
@@ -354,8 +378,12 @@ class AccountStage:
 
     # -- judging and telling ----------------------------------------------------------------
 
-    def _judge(self, rows: I64) -> None:
-        """Judge accounts as of the end of the step in which they were active, and close it for them."""
+    def _close(self, rows: I64) -> None:
+        """Close the step in which accounts were active: judge those that are due as of its end, note the facts of all.
+
+        An account is due when its requests grew by `growth` or `judge_again_ms` passed since it was
+        judged: a slow account nearly always is, a busy one need not be judged every minute.
+        """
         if not len(rows):
             return
         settings, table = self._settings, self._table
@@ -364,30 +392,42 @@ class AccountStage:
         renewed = rows[self._known["next_ms"][rows] < end_ms]
         for row, opened in zip(renewed.tolist(), table["open_step"][renewed].tolist(), strict=True):
             self._records.apply(row, self._ids[row], (opened + 1) * settings.cadence_ms, self._known)
-        accounts = activity.columns(table, rows, end_ms, self._known[rows], self._account[rows])
-        # Rounded, because a logarithm may differ in its last bit with the place of an account in its batch.
-        strengths = np.round(np.stack([signal.strengths(accounts) for signal in self._signals]), 4)
-        scores = score.scores(self._signal_names, strengths)
-        table["score"][rows] = scores
-        table["open_step"][rows] = -1
-        self.counts["judged"] += len(rows)
-        self._tell(rows, step, end_ms, accounts, strengths, scores)
+        judged_ms = table["judged_ms"][rows]
+        due = np.flatnonzero(
+            (judged_ms < 0)
+            | (end_ms - judged_ms >= settings.judge_again_ms)
+            | (table["unjudged"][rows] >= settings.growth * table["requests_24h"][rows])
+        )
+        if len(due):
+            self._judge(rows[due], step[due], end_ms[due])
         self._share_signups(rows, step, end_ms)
-        for name, missing in zip(self._signal_names, np.isnan(strengths).sum(axis=1).tolist(), strict=True):
-            self.unavailable[name] += missing
-
+        table["open_step"][rows] = -1
         closed = np.empty(len(rows), CLOSED)
         closed["row"], closed["step"] = rows, step
-        closed["account"], closed["partition"] = accounts.account, self._partition[rows]
+        closed["account"], closed["partition"] = self._account[rows], self._partition[rows]
         facts = closed["facts"]
-        facts["score"] = scores
         for name in ("created_ms", "status_ms", "org", "tier", "status"):
             facts[name] = self._known[name][rows]
-        for name in ("first_seen_ms", "requests", "output_tokens", "capabilities", "labels"):
+        for name in _FACTS_KEPT:
             facts[name] = table[name][rows]
-        for name, column in _FACTS_READ:
-            facts[name] = accounts[column]
         self._facts.append(closed)
+
+    def _judge(self, rows: I64, step: I64, end_ms: I64) -> None:
+        table = self._table
+        accounts = activity.columns(table, rows, end_ms, self._known[rows], self._account[rows])
+        # Rounded, because a logarithm may differ in its last bit with the place of an account in its batch.
+        strengths: F32 = np.stack([signal.strengths(accounts) for signal in self._signals])
+        strengths = np.round(strengths, 4).astype(np.float32)
+        scores = score.scores(self._signal_names, strengths)
+        table["score"][rows] = scores
+        table["judged_ms"][rows] = end_ms
+        table["unjudged"][rows] = 0
+        for name, column in _FACTS_READ:
+            table[name][rows] = accounts[column]
+        self.counts["judged"] += len(rows)
+        for name, missing in zip(self._signal_names, np.isnan(strengths).sum(axis=1).tolist(), strict=True):
+            self.unavailable[name] += missing
+        self._tell(rows, step, end_ms, accounts, strengths, scores)
 
     def _share_signups(self, rows: I64, step: I64, end_ms: I64) -> None:
         """Note the links of the records of these accounts: once a day, and when a record brings others."""
@@ -450,19 +490,23 @@ class AccountStage:
         for partition, state in self._partitions.items():
             current[partition] = state.step
         due = self._table["open_step"][self._open] < current[self._partition[self._open]]
-        self._judge(self._open[due])
+        self._close(self._open[due])
+        self._is_open[self._open[due]] = False
         self._open = self._open[~due]
 
         closed = []
         for partition, mine in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
             state = self._partitions[partition]
-            over = mine["step"] < state.step
             if ticks[partition][0] < state.step:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
-                closed += [*state.pending.take(), mine[over]]
-            if not over.all():
-                state.pending.add(mine[~over])
+                over = mine["step"] < state.step
+                closed += [*state.pending.take(), activity.rows_of(mine, np.flatnonzero(over))]
+                mine_open = activity.rows_of(mine, np.flatnonzero(~over))
+            else:
+                mine_open = mine
+            if len(mine_open):
+                state.pending.add(mine_open)
         if closed:
             self._announce(ticks, joined(closed, PAIR))
 

@@ -77,6 +77,7 @@ class CampaignPartition:
             first_seen_ms="<i8",
             status_ms="<i8",
             org="<u8",
+            prefix="<u8",
             tier="i1",
             status="i1",
             requests="<i8",
@@ -110,6 +111,7 @@ class CampaignPartition:
         self.models: dict[int, dict[str, int]] = {}
         self.grouped_edges = 0
         self.grouped_step = -1
+        self.swept_day = -1
         self.alerts = AccountAlerts(settings.alerts)
 
     def absorb(self, value: bytes) -> list[Finding]:
@@ -145,9 +147,11 @@ class CampaignPartition:
             for finding in self._say(self.campaigns[number], step_ms)
         ]
         for record, key in zip(records, keys, strict=True):
-            inhibited = self.accounts["campaign"][self.accounts.lookup(key)] > 0
-            findings += self.alerts.update(record.judged, record.facts, inhibited, step_ms, self.settings.shadow)
-        if step % 1440 == 0:
+            held = self.accounts["campaign"][self.accounts.lookup(key)]
+            loud = np.isin(held, [number for number, c in self.campaigns.items() if c.severity != "watch"])
+            findings += self.alerts.update(record.judged, record.facts, held > 0, loud, shadow=self.settings.shadow)
+        if step_ms // DAY_MS > self.swept_day:
+            self.swept_day = step_ms // DAY_MS
             self._forget(step_ms)
         return findings
 
@@ -165,9 +169,12 @@ class CampaignPartition:
         for account, model, count in record.models:
             number = int(self.accounts["campaign"][rows[account]])
             if number:
-                models = self.models.setdefault(number, {})
-                models[model] = models.get(model, 0) + count
+                self._count_model(number, model, count)
         return keys
+
+    def _count_model(self, number: int, model: str, count: int) -> None:
+        models = self.models.setdefault(number, {})
+        models[model] = models.get(model, 0) + count
 
     def _merge(self, record: Candidates, keys: U64) -> I64:
         """Take over links and edges (their values are cumulative); return the edge rows."""
@@ -324,6 +331,7 @@ class CampaignPartition:
         """Let go of what was only watched and does not hold up."""
         self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
         self.links["owner"][self.links["owner"] == campaign.number] = 0
+        self.models.pop(campaign.number, None)
         del self.campaigns[campaign.number]
 
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
@@ -335,6 +343,8 @@ class CampaignPartition:
 
     def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
         merge(into, other)
+        for model, count in self.models.pop(other.number, {}).items():
+            self._count_model(into.number, model, count)
         self.accounts["campaign"][self.accounts["campaign"] == other.number] = into.number
         self.links["owner"][self.links["owner"] == other.number] = into.number
         del self.campaigns[other.number]
@@ -363,8 +373,9 @@ class CampaignPartition:
             last_ms=self.edges["last_ms"][edges],
             age=self._age(rows, first).astype(np.int32),
             org=self.accounts["org"][rows],
+            prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
-            single_turn=self.accounts["single_turn_24h"][rows].astype(np.float64),
+            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / self.accounts["requests_24h"][rows]),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
             young_share=self.share,
             newborn=bool(recent.all()),
@@ -442,9 +453,9 @@ class CampaignPartition:
         campaigns = [replace(c, members=set(), announced=set()) for _, c in sorted(self.campaigns.items())]
         sets = [(sorted(c.members), sorted(c.announced)) for _, c in sorted(self.campaigns.items())]
         rest = _Rest(
-            list(self.closed.items()),
+            sorted(self.closed.items()),
             self.done,
-            list(self.waiting.items()),
+            sorted((step, sorted(values)) for step, values in self.waiting.items()),
             self.share,
             self.start_ms,
             self.ids,
@@ -453,6 +464,7 @@ class CampaignPartition:
             sorted(self.models.items()),
             self.grouped_edges,
             self.grouped_step,
+            self.swept_day,
         )
         return {
             "rest": msgspec.msgpack.encode(rest),
@@ -473,6 +485,7 @@ class CampaignPartition:
         }
         self.models = dict(rest.models)
         self.grouped_edges, self.grouped_step = rest.grouped_edges, rest.grouped_step
+        self.swept_day = rest.swept_day
         self.alerts.load(parts["alerts"])
         for name in ("accounts", "links", "edges"):
             getattr(self, name).load(parts[name])
@@ -490,6 +503,7 @@ class _Rest(msgspec.Struct, array_like=True):
     models: list[tuple[int, dict[str, int]]]
     grouped_edges: int
     grouped_step: int
+    swept_day: int
 
 
 class CampaignStage:

@@ -95,6 +95,7 @@ class LinkPartition:
             first_seen_ms="<i8",
             status_ms="<i8",
             org="<u8",
+            prefix="<u8",
             tier="i1",
             status="i1",
             requests="<i8",

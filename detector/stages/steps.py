@@ -47,6 +47,11 @@ CLOSED: Final = np.dtype(
 )
 """AccountFacts of an account row at the end of a step in which it was active."""
 
+# A pair's place in the records of a batch, as one number: record (33 bits), account (26), kind (5).
+_ACCOUNT_BITS: Final = np.uint64(26)
+_ACCOUNT_MASK: Final = np.uint64((1 << 26) - 1)
+_KIND_BITS: Final = np.uint64(5)
+_KIND_MASK: Final = np.uint64((1 << 5) - 1)
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -126,31 +131,35 @@ def messages(
     of_step[begins] = 1
     of_step = np.cumsum(of_step) - 1
     wide = np.uint64(link_partitions)
-    fact_message = of_step.astype(np.uint64) * wide
-    home = fact_message + facts["account"] % wide
+    fact_message: U64 = of_step.astype(np.uint64) * wide
+    home: U64 = fact_message + facts["account"] % wide
 
     find = _Finder(facts)
     at = find(pairs["row"], pairs["step"])
     kind = pairs["kind"].astype(np.uint64)
-    to: U64 = np.where(kind == MODEL, home[at], fact_message[at] + pairs["value"] % wide)
-    key, pairs = gathered(((to << np.uint64(26) | at.astype(np.uint64)) << np.uint64(5)) | kind, pairs)
+    to: U64 = fact_message[at] + pairs["value"] % wide
+    to[kind == MODEL] = home[at[kind == MODEL]]
+    key, pairs = gathered((((to << _ACCOUNT_BITS) | at.astype(np.uint64)) << _KIND_BITS) | kind, pairs)
     starts = _starts(key, pairs["value"])
-    at_home = (home << np.uint64(26)) | np.arange(len(facts), dtype=np.uint64)
-    table = np.sort(np.concatenate([key[starts] >> np.uint64(5), at_home]))
+    at_home = (home << _ACCOUNT_BITS) | np.arange(len(facts), dtype=np.uint64)
+    table = np.sort(np.concatenate([key[starts] >> _KIND_BITS, at_home]))
     table = table[_starts(table)]
     count_messages = len(begins) * link_partitions
     edges = np.arange(count_messages + 1, dtype=np.uint64)
-    table_bounds = np.searchsorted(table, edges << np.uint64(26))
-    told = rows_of(facts, (table & np.uint64((1 << 26) - 1)).astype(np.int64))
+    table_bounds = np.searchsorted(table, edges << _ACCOUNT_BITS)
+    told = rows_of(facts, (table & _ACCOUNT_MASK).astype(np.int64))
     told_ids = [ids[row] for row in told["row"].tolist()]
 
     head = key[starts]
-    index = np.searchsorted(table, head >> np.uint64(5)) - table_bounds[(head >> np.uint64(31)).astype(np.int64)]
-    is_link = (head & np.uint64(31)) != MODEL
+    index = (
+        np.searchsorted(table, head >> _KIND_BITS)
+        - table_bounds[(head >> (_ACCOUNT_BITS + _KIND_BITS)).astype(np.int64)]
+    )
+    is_link = (head & _KIND_MASK) != MODEL
     rows = _rows(pairs, starts)
     rows["account"] = index
     by_model, rows = rows[~is_link], rows[is_link]
-    model_bounds = np.searchsorted(head[~is_link], edges << np.uint64(31)).tolist()
+    model_bounds = np.searchsorted(head[~is_link], edges << (_ACCOUNT_BITS + _KIND_BITS)).tolist()
     model_rows = [
         (account, models[value], count)
         for account, value, count in zip(
@@ -159,7 +168,9 @@ def messages(
     ]
     judged, judged_bounds = _judged(verdicts, find, at_home, table, table_bounds, edges)
 
-    pair_at = (np.searchsorted(head[is_link], edges << np.uint64(31)) * observation.PAIRS.itemsize).tolist()
+    pair_at = (
+        np.searchsorted(head[is_link], edges << (_ACCOUNT_BITS + _KIND_BITS)) * observation.PAIRS.itemsize
+    ).tolist()
     table_at, judged_at = table_bounds.tolist(), judged_bounds.tolist()
     fact_bytes, pair_bytes = told["facts"].tobytes(), rows.tobytes()
     fact_size = observation.FACTS.itemsize
@@ -233,7 +244,7 @@ def _judged(
     key = at_home[find(verdicts.row, verdicts.step)]
     order = np.argsort(key, kind="stable")
     key = key[order]
-    message = (key >> np.uint64(26)).astype(np.int64)
+    message = (key >> _ACCOUNT_BITS).astype(np.int64)
     account = (np.searchsorted(table, key) - table_bounds[message]).astype(np.int32)
     judged = Judged(
         account,
@@ -242,7 +253,7 @@ def _judged(
         verdicts.strengths[order],
         tuple(verdicts.because[i] for i in order.tolist()),
     )
-    return judged, np.searchsorted(key, edges << np.uint64(26))
+    return judged, np.searchsorted(key, edges << _ACCOUNT_BITS)
 
 
 class Pending:

@@ -102,6 +102,10 @@ ROW: Final = np.dtype(
         ("last_ms", "<i8"),  # time of the event that arrived last
         ("open_step", "<i8"),  # the step in which it was active and that is not closed yet
         ("hours", "<u8"),  # bit i: active i hours before the hour of newest_ms
+        (
+            "prefix",
+            "<u8",
+        ),  # of the prefixes it came from the one with the greatest hash: a choice that no order changes
         ("requests", "<i8"),
         ("output_tokens", "<i8"),
         ("judged_ms", "<i8"),
@@ -111,9 +115,13 @@ ROW: Final = np.dtype(
         ("labels", "<u4", (len(LABELS),)),
         ("signup_day", "<i4"),  # day on which they were told
         ("last_limit", "<f4"),  # max_tokens of the event that arrived last
-        ("judged_requests", "<f4"),
+        ("unjudged", "<i4"),  # requests since the last judgement
         ("score", "<f4"),
         ("told_score", "<f4"),  # the score last told, 0 when not raised
+        ("requests_24h", "<f4"),  # as of the last judgement, as are the next three
+        ("active_hours_24h", "<f4"),
+        ("refused_24h", "<f4"),
+        ("single_turn_24h", "<f4"),
         ("stamps_5m", "<i4", (FIVE_MINUTES.slots,)),
         ("stamps_1h", "<i4", (HOUR.slots,)),
         ("stamps_24h", "<i4", (DAY.slots,)),
@@ -173,6 +181,7 @@ class Cells:
     time_ms: I64  # start of the minute
     newest_ms: I64  # newest event that goes into the windows, -1 for none
     first_ms: I64
+    prefix: U64
     amounts: U32  # [n, AMOUNTS]
     marks: U64  # [n, MARK_WORDS]
     buckets: U32  # [n, BUCKETS]
@@ -219,7 +228,9 @@ def amounts_of(batch: EventBatch, table: npt.NDArray[Any], rows: I64, at_ms: I64
     out[Trait.BLOCKS] = batch.block_foreign >= 0
     out[Trait.FOREIGN_BLOCKS] = batch.block_foreign == 1
 
-    order = np.argsort(rows, kind="stable")
+    place = np.uint64(max(n - 1, 1).bit_length())  # rows and arrival in one number: sorting those is fastest
+    numbered = np.sort((rows.astype(np.uint64) << place) | np.arange(n, dtype=np.uint64))
+    order = (numbered & ((np.uint64(1) << place) - np.uint64(1))).astype(np.int64)
     sorted_rows, time, limit = rows[order], at_ms[order], batch.max_tokens[order]
     first = np.concatenate([[True], sorted_rows[1:] != sorted_rows[:-1]])
     before_ms, before_limit = np.roll(time, 1), np.roll(limit, 1)
@@ -278,7 +289,7 @@ def cells_of(
         amounts[:, late] = 0
         marks[late] = 0
     minute = np.where(late, clock_ms, at_ms) // MINUTE_MS
-    order = np.lexsort((minute, step, rows))
+    order = _cell_order(rows, step, minute)
     row, step, minute = rows[order], step[order], minute[order]
     start = np.concatenate([[True], (row[1:] != row[:-1]) | (step[1:] != step[:-1]) | (minute[1:] != minute[:-1])])
     starts = np.flatnonzero(start)
@@ -303,6 +314,7 @@ def cells_of(
         time_ms=minute[starts] * MINUTE_MS,
         newest_ms=groups.reduced(np.maximum, np.where(late, -1, at_ms)),
         first_ms=groups.reduced(np.minimum, at_ms),
+        prefix=groups.reduced(np.maximum, batch.prefix),
         amounts=np.ascontiguousarray(np.minimum(groups.reduced(np.add, amounts), LIMIT).T.astype(np.uint32)),
         marks=groups.reduced(np.bitwise_or, marks.T).T,
         buckets=histogram(distinct.bucket(template), distinct.BUCKETS, (template != 0) & ~late),
@@ -311,6 +323,15 @@ def cells_of(
         capabilities=histogram(capability, CAPABILITY_CLASSES, capability >= 0),
         labels=labels,
     )
+
+
+def _cell_order(rows: I64, step: I64, minute: I64) -> I64:
+    """Return an order by row, step and minute: one sort of one number where they fit, as they nearly always do."""
+    step, minute = step - step.min(), minute - minute.min()
+    step_bits, minute_bits = int(step.max()).bit_length(), int(minute.max()).bit_length()
+    if int(rows.max()).bit_length() + step_bits + minute_bits <= 62:
+        return np.argsort((rows << (step_bits + minute_bits)) | (step << minute_bits) | minute)
+    return np.lexsort((minute, step, rows))
 
 
 class _Groups:
@@ -343,7 +364,11 @@ def add(table: npt.NDArray[Any], cells: Cells, chosen: I64) -> None:
     _add_hours(table, rows, cells.newest_ms[chosen])
     first, earlier = table["first_seen_ms"][rows], cells.first_ms[chosen]
     table["first_seen_ms"][rows] = np.where(first < 0, earlier, np.minimum(first, earlier))
+    table["prefix"][rows] = np.maximum(table["prefix"][rows], cells.prefix[chosen])
     table["requests"][rows] += cells.requests[chosen]
+    table["unjudged"][rows] += cells.requests[chosen].astype(np.int32)
+    foreign = amounts[:, Trait.FOREIGN_BLOCKS] > 0
+    table["judged_ms"][rows[foreign]] = -1  # proof is judged at once
     table["output_tokens"][rows] += cells.output_tokens[chosen]
     table["capabilities"][rows] += cells.capabilities[chosen]
     table["labels"][rows] += cells.labels[chosen]

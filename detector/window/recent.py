@@ -1,11 +1,11 @@
 """Which event ids a partition saw lately, so that a redelivered event is counted once.
 
-Ids are kept by *generation*, ten minutes of the partition's clock. An id counts as redelivered
+Ids are kept by *generation*, twenty minutes of the partition's clock. An id counts as redelivered
 when it was seen in the generation of its second arrival or one of the KEPT before it, so it is
-remembered for at least KEPT * 10 minutes and a generation is forgotten whole:
+remembered for at least forty minutes and a generation is forgotten whole:
 
-    generation    7        8        9       10
-              ├────────┼────────┼────────┼──x─────    x: compared with 7, 8, 9 and 10
+    generation    8        9       10
+              ├────────┼────────┼──x─────    x: compared with 8, 9 and 10
 
 Each generation holds at most `limit` ids, the first of it; what comes after is not remembered.
 """
@@ -18,8 +18,8 @@ import numpy as np
 
 from detector.event import I64, U64, Mask
 
-GENERATION_MS: Final = 600_000
-KEPT: Final = 3
+GENERATION_MS: Final = 1_200_000
+KEPT: Final = 2
 
 
 class IdSet:
@@ -88,19 +88,17 @@ class RecentIds:
         first = np.sort(np.unique(ids, return_index=True)[1])
         distinct = ids[first]
         known = current.has(distinct)
-        seen_first = known.copy()
+        older = np.zeros(len(ids), bool)
         for held in self._sets.values():
             if held is not current:
-                seen_first |= held.has(distinct)
+                older |= held.has(ids)
         new = distinct[~known][: max(0, self._limit - current.size)]
         if len(new):
             current.add(new)
             self._fresh.setdefault(number, []).append(new)
-        if len(first) == len(ids):
-            return seen_first
-        seen = current.has(ids)  # a repetition was seen if its first was remembered
-        seen[first] = seen_first
-        return seen
+        seen = current.has(ids) if len(first) < len(ids) else known  # a repetition, if its first was remembered
+        seen[first] = known
+        return seen | older
 
     def generations(self) -> list[int]:
         """Return the generations that are held."""

@@ -33,11 +33,12 @@ class Watch:
         *,
         account: str = "a",
         inhibited: bool = False,
+        flagged: bool = False,
         shadow: bool = False,
     ) -> Finding | None:
         judged = judged_of([account], [(account, at_ms, score, because)])
-        held = np.array([inhibited])
-        found = self.alerts.update(judged, facts_of([account]), held, at_ms + MINUTE, shadow)
+        held, loud = np.array([inhibited or flagged]), np.array([flagged])
+        found = self.alerts.update(judged, facts_of([account]), held, loud, shadow=shadow)
         assert len(found) <= 1
         return found[0] if found else None
 
@@ -113,6 +114,14 @@ def test_a_campaign_speaks_for_its_accounts() -> None:
     watch = Watch()
     assert watch.hear(0.99, 0, inhibited=True) is None
     assert watch.hear(0.99, MINUTE) is not None
+
+
+def test_a_campaign_that_is_only_watched_does_not_speak_for_a_block_replay() -> None:
+    watch = Watch()
+    assert watch.hear(0.99, 0, [REPLAY], flagged=True) is None
+    found = watch.hear(0.99, MINUTE, [REPLAY], inhibited=True)
+    assert found is not None
+    assert found.severity == "warning"
 
 
 def test_shadow_decides_the_same_and_says_so() -> None:

@@ -1,4 +1,6 @@
-"""Events per second through the account stage, without text: `python -m tests.bench.accounts [dense|slow] [profile]`.
+"""Events per CPU second through the account stage, without text.
+
+    python -m tests.bench.accounts [dense|slow] [profile] [durable] [partitions=24] [links=8]
 
 dense  20,000 accounts, batches of 20,000 events, a quarter of a million events per second of event time
 slow   6,500 accounts at 60 events a day with a heavy tail (Pareto 1.1), 24 request partitions
@@ -70,7 +72,7 @@ def main(kind: str, *, profile: bool, batches: int, partitions: int, link_partit
     stage = AccountStage(AccountSettings(link_partitions=link_partitions), durable=durable)
     for partition in range(partitions):
         stage.assign(partition, {})
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(time.process_time)
     start = time.process_time()
     if profile:
         profiler.enable()
@@ -94,14 +96,15 @@ def main(kind: str, *, profile: bool, batches: int, partitions: int, link_partit
 
 
 if __name__ == "__main__":
-    options = sys.argv[1:]
+    options = [option for option in sys.argv[1:] if "=" not in option]
+    numbers = dict(option.split("=") for option in sys.argv[1:] if "=" in option)
     for each in ("dense", "slow"):
         if each in options or not {"dense", "slow"} & set(options):
             main(
                 each,
                 profile="profile" in options,
                 batches=40 if each == "dense" else 20,
-                partitions=1 if each == "dense" else 24,
-                link_partitions=8,
+                partitions=int(numbers.get("partitions", 1 if each == "dense" else 24)),
+                link_partitions=int(numbers.get("links", 8)),
                 durable="durable" in options,
             )

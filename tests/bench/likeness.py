@@ -13,6 +13,7 @@ import gzip
 import json
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,7 +53,8 @@ SCAFFOLDS: Final[dict[str, tuple[str, ...]]] = {
 SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "expert": ("specialist", "authority"), "solve": ("work out", "resolve"), "following": ("given", "next"),
     "problem": ("exercise", "question"), "carefully": ("with care", "thoroughly"), "show": ("present", "write out"),
-    "every": ("each", "any"), "important": ("relevant", "key"), "step": ("stage", "part"), "final": ("last", "ultimate"),
+    "every": ("each", "any"), "important": ("relevant", "key"), "step": ("stage", "part"),
+    "final": ("last", "ultimate"),
     "put": ("place", "write"), "end": ("bottom", "close"), "impartial": ("fair", "neutral"),
     "judge": ("referee", "grader"),
     "evaluate": ("assess", "rate"), "quality": ("merit", "standard"), "response": ("reply", "output"),
@@ -66,8 +68,10 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "function": ("method", "routine"), "task": ("job", "assignment"), "include": ("add", "put"),
     "helpful": ("useful", "clear"), "comments": ("remarks", "notes"), "handle": ("deal with", "treat"),
     "unusual": ("odd", "strange"), "finished": ("final", "ready"), "internal": ("inner", "hidden"),
-    "reasoning": ("thinking", "thought process"), "behind": ("that led to", "underlying"), "keep": ("retain", "leave in"),
-    "doubts": ("hesitations", "uncertainties"), "autonomous": ("independent", "self-directed"), "tools": ("functions", "instruments"),
+    "reasoning": ("thinking", "thought process"),
+    "behind": ("that led to", "underlying"), "keep": ("retain", "leave in"),
+    "doubts": ("hesitations", "uncertainties"), "autonomous": ("independent", "self-directed"),
+    "tools": ("functions", "instruments"),
     "decide": ("choose", "determine"), "goal": ("objective", "aim"), "without": ("with no", "minus"),
 }  # fmt: skip
 
@@ -164,7 +168,7 @@ def speed() -> None:
             texts = [prompt(chars) for _ in range(n)]
             if kind == "accented":
                 texts = [t.replace("e", "é") for t in texts]
-            best = min(timed(lambda texts=texts: sketch(texts, KEY)) for _ in range(5))
+            best = min(timed(partial(sketch, texts, KEY)) for _ in range(5))
             print(f"  sketch {chars:5d} chars {kind:9s} {n / best:10,.0f}")
     sketches = sketch([prompt(100) for _ in range(20_000)], KEY)
     strings = encode(sketches)

@@ -41,6 +41,7 @@ RATE: Final = 0.5
 DECAY: Final = 5e-5
 CLASS_FORCE: Final = 3.0
 SCALE: Final = 40.0
+NEGLIGIBLE: Final = 2  # smaller weights only make the file larger
 MAX_FALSE_SHARE: Final = 0.002
 UNKNOWN: Final = -1
 
@@ -166,6 +167,7 @@ def train(samples: list[Sample]) -> tuple[F64, F64]:
 def quantise(samples: list[Sample], weights: F64, bias: F64) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return integer weights, and biases that let at most MAX_FALSE_SHARE of the known negatives pass."""
     whole = np.clip(np.rint(weights * SCALE), -127, 127).astype(np.int32)
+    whole[np.abs(whole) <= NEGLIGIBLE] = 0
     none = np.zeros(len(LABELS), np.int32)
     got = classifier.scores(read(samples), classifier.pack(whole), none)
     result = np.rint(bias * SCALE).astype(np.int32)

@@ -52,6 +52,7 @@ def facts_of(accounts: Sequence[str], columns: Mapping[str, Callable[[str], Any]
         first_seen_ms=column("first_seen_ms", np.int64, FIRST_STEP * MINUTE),
         status_ms=column("status_ms", np.int64, -1),
         org=column("org", np.uint64, 0),
+        prefix=column("prefix", np.uint64, 0),
         tier=column("tier", np.int8, -1),
         status=column("status", np.int8, -1),
         requests=column("requests", np.int64, 1),
@@ -96,7 +97,7 @@ def judged_of(accounts: Sequence[str], rows: Sequence[tuple[str, int, float, Seq
         account=np.array([accounts.index(row[0]) for row in rows], np.int32),
         tick_ms=np.array([row[1] for row in rows], np.int64),
         score=np.array([row[2] for row in rows], np.float32),
-        strengths=np.zeros((len(rows), 1), np.float32),
+        strengths=np.zeros((len(rows), 1 if rows else 0), np.float32),
         because=tuple(tuple(tuple(reason) for reason in row[3]) for row in rows),
     )
 
@@ -126,11 +127,12 @@ def observed(
 
 @dataclass
 class Crowd:
-    """Accounts of one source over time; `created_ms` gives an account's age, -1 unknown."""
+    """Accounts of one source over time; `created_ms` (-1 unknown) and `prefix` are of an account."""
 
     source: int = 0
     created_ms: Callable[[str], int] = lambda _: -1
     single_turn: float = 1.0
+    prefix: Callable[[str], int] = lambda account: hash64(account, 1)  # a network for each
     requests: dict[str, int] = field(default_factory=dict)
     first_seen: dict[str, int] = field(default_factory=dict)
 
@@ -149,5 +151,6 @@ class Crowd:
             "requests": lambda account: self.requests.get(account, 0),
             "output_tokens": lambda account: 100 * self.requests.get(account, 0),
             "single_turn_24h": lambda _: self.single_turn,
+            "prefix": self.prefix,
         }
         return observation.encode(observed(step, self.source, rows, **{**columns, **more}))

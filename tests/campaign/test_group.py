@@ -112,6 +112,7 @@ def group(kinds: Sequence[LinkKind], counts: dict[Edge, int], **more: Any) -> Gr
         "last_ms": np.full(len(edges), 10 * HOUR, np.int64),
         "age": np.ones(n, np.int32),
         "org": np.zeros(n, np.uint64),
+        "prefix": np.arange(1, n + 1, dtype=np.uint64),
         "requests": np.full(n, 10, np.int64),
         "single_turn": np.ones(n),
         "harvest_labels": np.full(n, np.nan),
@@ -201,11 +202,15 @@ def test_shared_payment_card_or_client_is_identity_and_a_shared_network_is_not()
 
 
 def test_a_campus_sits_in_one_place_and_a_campaign_does_not() -> None:
-    campus = {**even()["counts"], **{(1, account): 1 for account in range(30)}}
-    few = {**even()["counts"], **{(1, account): 1 for account in range(4)}}
-    assert strength("spread", group([T, LinkKind.PREFIX], campus)) == 0
-    assert strength("spread", group([T, LinkKind.PREFIX], few)) == 1
-    assert strength("spread", group(**even())) == 1
+    campus = np.where(np.arange(40) < 30, 7, np.arange(40)).astype(np.uint64)
+    assert strength("spread", group(**even(), prefix=campus)) == 0
+    assert strength("spread", group(**even(), prefix=np.arange(1, 41, dtype=np.uint64))) == 1
+    assert math.isnan(strength("spread", group(**even(), prefix=np.zeros(40, np.uint64))))
+
+
+def test_the_place_is_judged_over_the_accounts_whose_network_is_known() -> None:
+    known = np.where(np.arange(40) < 8, 7, 0).astype(np.uint64)
+    assert strength("spread", group(**even(), prefix=known)) == 0
 
 
 def test_questions_and_answers_stand_out_from_conversations() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import msgspec
@@ -194,4 +194,13 @@ def test_one_kind_of_record_is_not_taken_for_another() -> None:
 
 def test_a_record_nested_without_end_is_malformed() -> None:
     with pytest.raises(DecodeError, match="internal_malformed"):
-        observation.decode(b"\x92\x01" + b"\x91" * 100_000)
+        candidate.decode(b"\x92\x01" + b"\x91" * 100_000)
+
+
+@pytest.mark.parametrize("account", [-1, 2])
+def test_a_row_of_an_account_that_the_record_does_not_name_is_malformed(account: int) -> None:
+    pairs = replace(OBSERVATIONS.pairs, account=np.full(3, account, np.int32))
+    judged = replace(OBSERVATIONS.judged, account=np.full(1, account, np.int32))
+    for wrong in (replace(OBSERVATIONS, pairs=pairs), replace(OBSERVATIONS, judged=judged)):
+        with pytest.raises(DecodeError, match="internal_malformed"):
+            observation.decode(observation.encode(wrong))

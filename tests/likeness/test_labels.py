@@ -1,4 +1,4 @@
-"""Labels: what they recognise, and the harmless neighbours that they leave alone. None of these texts was trained on."""
+"""Labels: what they recognise, and the harmless neighbours that they leave alone. None was trained on."""
 
 from __future__ import annotations
 

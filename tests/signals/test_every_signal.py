@@ -115,10 +115,9 @@ def test_the_sentence_has_numbers_and_so_do_value_and_baseline(signal: Signal) -
 @every_signal
 def test_it_can_both_speak_and_stay_silent(signal: Signal) -> None:
     columns = accounts(5000, seed=4)
-    if isinstance(signal, Canary):
-        signal = Canary(account_ids=("a",))
-        columns.account[0] = hash64("a", 0)
-    strengths = signal.strengths(columns)
+    columns.account[0] = hash64("a", 0)
+    tried = Canary(account_ids=("a",)) if signal.name == Canary.name else signal
+    strengths = tried.strengths(columns)
     assert (strengths > 0.5).any()
     assert (strengths == 0).any()
 

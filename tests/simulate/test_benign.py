@@ -11,7 +11,7 @@ from detector.simulate.actors import DAY_MS, HOUR_MS, NEW_MODEL, Cohort, Table
 from detector.simulate.grammar import mixed64
 from detector.simulate.networks import MOBILE_HOSTS, NETWORKS
 from detector.simulate.writers import BenignWriters
-from tests.simulate.conftest import World
+from tests.simulate.worlds import World
 
 COHORTS = {
     "people", "developers", "api_apps", "api_large", "gateway", "popular_tool", "niche_tool", "automation_platform",
@@ -38,7 +38,8 @@ def drawn(simulation: Simulation, name: str, days: int) -> Table:
 
 def gaps_s(rows: Table) -> np.ndarray:
     same = rows["session"][1:] == rows["session"][:-1]
-    return np.diff(rows["time_ms"])[same] / 1000
+    gaps: np.ndarray = np.diff(rows["time_ms"])[same] / 1000
+    return gaps
 
 
 def test_every_cohort_is_in_the_quiet_world_and_sends_something(quiet: World) -> None:

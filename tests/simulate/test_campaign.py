@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -120,9 +121,7 @@ def test_every_work_item_is_asked_once_and_slices_are_disjoint() -> None:
 def test_one_template_shares_its_words_and_full_rewriting_does_not() -> None:
     def shared_words(rewrite: float) -> float:
         texts = [set(scaffold("coding", 1, rewrite, 3, None)(mixed64(item), 0, 0).split()) for item in range(200)]
-        return float(
-            np.mean([len(one & other) / len(one | other) for one, other in zip(texts, texts[1:], strict=False)])
-        )
+        return float(np.mean([len(one & other) / len(one | other) for one, other in pairwise(texts)]))
 
     assert shared_words(0.0) > 0.3
     assert shared_words(0.0) > shared_words(0.15) > shared_words(1.0)

@@ -17,7 +17,7 @@ from detector.simulate import SCENARIOS, Simulation, simulate
 from detector.simulate.actors import ERROR, LAG_MAX_MS, OK
 from detector.simulate.files import read_prompts, write
 from detector.simulate.simulation import failing
-from tests.simulate.conftest import World
+from tests.simulate.worlds import World
 
 
 def lines(simulation: Simulation, events: int = 20_000) -> list[bytes]:
@@ -50,7 +50,7 @@ def test_accounts_and_truth_are_the_same_for_the_same_seed() -> None:
 
 def test_leaving_out_the_text_changes_nothing_else() -> None:
     def without_text(line: bytes) -> dict[str, object]:
-        event = json.loads(line)
+        event: dict[str, object] = json.loads(line)
         event.pop("prompt_text", None)
         return event
 

@@ -12,6 +12,8 @@ from detector.account import AccountRecord
 from detector.campaign import observation
 from detector.campaign.observation import LinkKind, Observations
 from detector.event import EventBatch
+from detector.signals.canary import Canary
+from detector.signals.no_idle import NoIdle
 from detector.stages.accounts import AccountSettings, AccountStage
 from tests.event_columns import batch_of, part_of
 
@@ -201,3 +203,62 @@ def test_an_idle_partition_announces_what_its_owner_declares() -> None:
     stage = assigned()
     stage.advance(0, START)
     assert [o.step for o in told(stage)] == [START // MINUTE - 1] * 3
+
+
+def test_records_cut_from_whole_batch_buffers_are_what_encode_makes() -> None:
+    stage = assigned()
+    stage.absorb(stream(3, 250))
+    stage.finish()
+    for partition in range(PARTITIONS):
+        for message in stage.drain(partition)[1]:
+            assert message.value is not None
+            assert observation.encode(observation.decode(message.value)) == message.value
+
+
+def test_a_canary_is_told_with_its_sentence() -> None:
+    config = AccountSettings(link_partitions=1, signals=(Canary(account_ids=("a",)), NoIdle()))
+    stage = assigned(config)
+    stage.absorb(batch_of([START, START], [0, 1], ("a", "b")))
+    stage.finish()
+    (seen,) = [o for o in told(stage) if len(o.judged.account)]
+    assert [seen.accounts.ids[i] for i in seen.judged.account] == ["a"]
+    assert seen.judged.score.tolist() == [1.0]
+    assert seen.judged.tick_ms.tolist() == [START + MINUTE]
+    assert seen.judged.because[0][0][0] == "canary"
+    assert "1 requests" in seen.judged.because[0][0][5]
+
+
+def test_pairs_are_unique_sorted_and_count_distinct_texts() -> None:
+    stage = assigned(AccountSettings(link_partitions=1))
+    stage.absorb(batch_of([START, START + 1, START + 2], [0, 0, 0], ("a",), address=[5, 5, 5], sketches_text=[9, 8, 9]))
+    stage.finish()
+    (seen,) = [o for o in told(stage) if len(o.pairs.value)]
+    at = int(np.flatnonzero(seen.pairs.kind == LinkKind.ADDRESS)[0])
+    assert [int(column[at]) for column in (seen.pairs.count, seen.pairs.items, seen.pairs.item)] == [3, 2, 8]
+    assert [int(column[at]) for column in (seen.pairs.first_ms, seen.pairs.last_ms)] == [START, START + 2]
+    keys = list(zip(seen.pairs.account.tolist(), seen.pairs.kind.tolist(), seen.pairs.value.tolist(), strict=True))
+    assert keys == sorted(set(keys))
+
+
+def test_sign_up_links_are_told_once_a_day_and_again_when_they_change() -> None:
+    stage = assigned(AccountSettings(link_partitions=1))
+    stage.learn(
+        [
+            AccountRecord(account_id="a", created_ms=START - HOUR, payment_fp="one"),
+            AccountRecord(account_id="a", created_ms=START - HOUR, payment_fp="two", status_ms=START + 2 * HOUR),
+        ]
+    )
+    for hour in (0, 1, 3, 25):
+        stage.advance(0, START + hour * HOUR)
+        stage.absorb(batch_of([START + hour * HOUR], [0], ("a",), event_id=[hour + 1]))
+    stage.finish()
+    told_at = [o.step - START // MINUTE for o in told(stage) if (o.pairs.kind == LinkKind.PAYMENT).any()]
+    assert told_at == [0, 180, 1500]
+
+
+def test_a_busy_account_is_judged_when_it_grew_and_not_every_minute() -> None:
+    stage = assigned(AccountSettings(link_partitions=1))
+    times = START + np.arange(600) * 10_000
+    stage.absorb(batch_of(times, np.zeros(600), ("a",)))
+    stage.finish()
+    assert stage.counts["judged"] < 60

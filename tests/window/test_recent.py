@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,7 +44,7 @@ def test_an_id_is_seen_again_within_its_generations_however_the_stream_is_cut(
     events = list(zip(values, clocks, strict=True))
     recent = RecentIds(limit)
     edges = [0, *sorted(cut for cut in cuts if cut < len(events)), len(events)]
-    got = [answer for start, end in zip(edges, edges[1:], strict=False) for answer in fast(recent, events[start:end])]
+    got = [answer for start, end in pairwise(edges) for answer in fast(recent, events[start:end])]
     assert got == slow(events, limit)
 
 

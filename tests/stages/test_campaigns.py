@@ -1,0 +1,452 @@
+"""The campaign stage: stories of who becomes a campaign and who does not, and its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.campaign import candidate, observation
+from detector.campaign.observation import LinkKind
+from detector.errors import DecodeError
+from detector.event import hash64
+from detector.finding import Finding, encode
+from detector.stages import journal
+from detector.stages.campaigns import CampaignPartition, CampaignSettings, CampaignStage
+from detector.stages.links import LinkPartition, LinkSettings
+from tests.campaign.observed import DAY, FIRST_STEP, HOUR, MINUTE, Crowd, Row
+
+T, F = LinkKind.TEMPLATE, LinkKind.FRAGMENT
+START = FIRST_STEP * MINUTE
+HARVEST = [f"h{i:02}" for i in range(40)]
+PEOPLE = [f"p{i:03}" for i in range(140)]
+RATE = ("request_rate", 0.9, 2.0, 120.0, 30.0, "120 requests a minute")
+
+
+def aged(account: str) -> int:
+    """Harvesters signed up the day before; of the people one of seven is new."""
+    young = account.startswith("h") or int(account[1:]) % 7 == 0
+    return START - (DAY if young else 200 * DAY)
+
+
+Asks = Callable[[int], Sequence[Row]]
+
+
+def everyday(minute: int) -> list[Row]:
+    """People come back every half hour, each with a prompt of their own."""
+    return [(who, T, f"of {who}", minute) for who in PEOPLE] if minute % 30 == 0 else []
+
+
+def harvest(accounts: Sequence[str] = HARVEST, template: str = "rare") -> Asks:
+    """Every five minutes a quarter of the accounts, in turns, asks a question that nobody asked before."""
+
+    def asks(minute: int) -> list[Row]:
+        turn = minute // 5 % 4
+        mine = accounts[turn::4] if minute % 5 == 0 else []
+        return [(who, T, template, f"{template} {minute} {who}") for who in mine]
+
+    return asks
+
+
+def lesson(accounts: Sequence[str]) -> Asks:
+    """A class for one hour: everybody asks the teacher's ten questions."""
+
+    def asks(minute: int) -> list[Row]:
+        if minute >= 55 or minute % 5:
+            return []
+        return [(who, T, "exercise", f"question {minute // 5}") for who in accounts]
+
+    return asks
+
+
+def recorded(
+    *parts: Asks, hours: float = 6, judged: Callable[[int], Sequence[Any]] = lambda _: (), room: Sequence[str] = ()
+) -> list[bytes]:
+    """The observations of one source, five minutes apart; who is in the `room` shares a network."""
+    crowd = Crowd(0, aged, prefix=lambda account: 7 if account in room else hash64(account, 1))
+    records = []
+    for minute in range(0, int(60 * hours), 5):
+        rows = [row for part in (everyday, *parts) for row in part(minute)]
+        models = {row[0]: "large" for row in rows}
+        records.append(crowd.step(FIRST_STEP + minute, rows, judged=judged(minute), models=models))
+    return records
+
+
+def candidates_of(records: Sequence[bytes], partitions: int = 1) -> list[list[bytes]]:
+    """The candidates of each link partition, in order."""
+    result = []
+    for partition in range(partitions):
+        state = LinkPartition(LinkSettings(sources=1, filter_slots=1 << 12))
+        found = [c for record in records for c in state.absorb(_part(record, partition, partitions))]
+        result.append([candidate.encode(replace(c, source=partition)) for c in found])
+    return result
+
+
+def _part(record: bytes, partition: int, partitions: int) -> bytes:
+    """What the account stage sends to one link partition: its pairs; judgements to the first."""
+    whole = observation.decode(record)
+    mine = whole.pairs.value % np.uint64(partitions) == partition
+    pairs = {name: getattr(whole.pairs, name)[mine] for name in whole.pairs.__dataclass_fields__}
+    judged = {name: getattr(whole.judged, name)[:0] for name in whole.judged.__dataclass_fields__}
+    return observation.encode(
+        replace(
+            whole,
+            pairs=replace(whole.pairs, **pairs),
+            judged=replace(whole.judged, **judged) if partition else whole.judged,
+        )
+    )
+
+
+def partition_of(sources: int = 1, **more: Any) -> CampaignPartition:
+    return CampaignPartition(CampaignSettings(sources=sources, **more))
+
+
+def findings_of(state: CampaignPartition, records: Sequence[bytes]) -> list[Finding]:
+    return [finding for record in records for finding in state.absorb(record)]
+
+
+def told(*parts: Asks, **more: Any) -> list[Finding]:
+    (records,) = candidates_of(recorded(*parts, **more))
+    return findings_of(partition_of(), records)
+
+
+def flagged(findings: Sequence[Finding]) -> set[str]:
+    """Accounts that a warning or more has named."""
+    return {account for f in findings if f.severity != "watch" and not f.shadow for account in f.accounts_added}
+
+
+# -- stories ------------------------------------------------------------------------------------
+
+
+@cache
+def the_harvest() -> tuple[Finding, ...]:
+    return tuple(told(harvest()))
+
+
+def test_forty_young_accounts_on_one_rare_template_become_one_campaign_that_names_them_all() -> None:
+    findings = the_harvest()
+    assert len({finding.subject for finding in findings}) == 1
+    assert findings[-1].severity in {"warning", "critical"}
+    assert flagged(findings) == set(HARVEST)
+    assert findings[-1].accounts_total == 40
+
+
+def test_two_watched_groups_that_turn_out_to_be_one_pool_become_the_older_campaign() -> None:
+    """Its halves use a template each; in the third hour all of them use a third one."""
+    halves = HARVEST[:20], HARVEST[20:]
+
+    def apart(minute: int) -> list[Row]:
+        return [*harvest(halves[0], "one")(minute), *harvest(halves[1], "two")(minute)]
+
+    def together(minute: int) -> list[Row]:
+        return list(harvest(HARVEST, "three")(minute)) if minute >= 120 else []
+
+    (records,) = candidates_of(recorded(apart, together))
+    state = partition_of()
+    findings = findings_of(state, records)
+    (campaign,) = state.campaigns.values()
+    assert len(campaign.merged_from) == 1
+    assert flagged(findings) == set(HARVEST)
+    asked = sum(len({row[0] for row in [*apart(minute), *together(minute)]}) for minute in range(0, 360, 5))
+    assert findings[-1].evidence["merged_from"] == campaign.merged_from
+    assert 0.8 * asked <= sum(findings[-1].evidence["models"].values()) <= asked
+
+
+def test_the_campaign_is_told_within_two_hours_and_from_its_beginning() -> None:
+    first = next(finding for finding in the_harvest() if finding.severity != "watch")
+    assert first.time_ms - START <= 2 * HOUR
+    assert first.first_seen_ms < START + 6 * MINUTE
+    assert first.requests_total > 40
+    assert all(any(char.isdigit() for char in reason.because) for reason in first.reasons)
+    assert first.evidence["links"][0]["kind"] == "template"
+
+
+def test_what_is_watched_first_is_named_afresh_when_it_becomes_a_warning() -> None:
+    findings = the_harvest()
+    assert findings[0].severity == "watch"
+    assert findings[0].accounts_added
+    louder = next(finding for finding in findings if finding.severity != "watch")
+    assert (louder.state, louder.seq) == ("raised", 0)
+    assert louder.finding_id != findings[0].finding_id
+    assert set(findings[0].accounts_added) <= set(louder.accounts_added)
+    assert len(louder.accounts_added) == louder.accounts_total
+
+
+def test_updates_count_up_and_name_nobody_twice() -> None:
+    by_alert: dict[str, list[Finding]] = {}
+    for finding in the_harvest():
+        by_alert.setdefault(finding.finding_id, []).append(finding)
+    for updates in by_alert.values():
+        assert [update.seq for update in updates] == list(range(len(updates)))
+        assert [update.state for update in updates] == ["raised"] + ["updated"] * (len(updates) - 1)
+        named = [account for update in updates for account in update.accounts_added]
+        assert len(named) == len(set(named))
+
+
+def test_nothing_after_the_time_of_a_finding_was_used() -> None:
+    assert all(finding.last_seen_ms <= finding.time_ms for finding in the_harvest())
+    times = [finding.time_ms for finding in the_harvest()]
+    assert times == sorted(times)
+
+
+def test_the_same_template_among_people_of_all_ages_is_no_campaign() -> None:
+    assert told(harvest(PEOPLE[:80])) == []
+
+
+def test_a_class_is_flagged_never() -> None:
+    findings = told(lesson(HARVEST), hours=3)
+    assert flagged(findings) == set()
+
+
+def test_a_hackathon_in_one_room_is_watched_for_all_its_different_questions() -> None:
+    findings = told(harvest(), room=HARVEST)
+    assert findings
+    assert flagged(findings) == set()
+
+
+def test_a_class_beside_a_campaign_stays_out_of_it() -> None:
+    pupils = [f"h{i}" for i in range(100, 130)]
+    findings = told(harvest(), lesson(pupils))
+    assert flagged(findings) == set(HARVEST)
+
+
+def test_an_established_customer_who_tries_the_prompt_once_is_not_drawn_in() -> None:
+    def visit(minute: int) -> list[Row]:
+        return [("p001", T, "rare", "just looking")] if minute == 240 else []
+
+    assert flagged(told(harvest(), visit)) == set(HARVEST)
+
+
+def test_a_second_pool_that_takes_over_the_template_joins_the_campaign() -> None:
+    second = [f"h{i}" for i in range(200, 240)]
+
+    def later(minute: int) -> list[Row]:
+        return list(harvest(second)(minute)) if minute >= 240 else []
+
+    def earlier(minute: int) -> list[Row]:
+        return list(harvest()(minute)) if minute < 240 else []
+
+    findings = told(earlier, later)
+    assert flagged(findings) == {*HARVEST, *second}
+    assert len({finding.subject for finding in findings if finding.severity != "watch"}) == 1
+
+
+def test_two_pools_that_share_nothing_are_two_campaigns() -> None:
+    second = [f"h{i}" for i in range(200, 240)]
+    findings = [f for f in told(harvest(), harvest(second, "other")) if f.severity != "watch"]
+    by_subject: dict[str, set[str]] = {}
+    for finding in findings:
+        by_subject.setdefault(finding.subject, set()).update(finding.accounts_added)
+    assert sorted(by_subject.values(), key=sorted) == sorted([set(HARVEST), set(second)], key=sorted)
+
+
+def test_in_shadow_the_same_is_decided_and_marked() -> None:
+    (records,) = candidates_of(recorded(harvest()))
+    shadowed = findings_of(partition_of(shadow=True), records)
+    assert [msgspec.structs.replace(finding, shadow=False) for finding in shadowed] == list(the_harvest())
+    assert all(finding.shadow for finding in shadowed)
+
+
+def test_account_findings_pass_through_until_a_campaign_speaks_for_the_account() -> None:
+    def judged(minute: int) -> list[Any]:
+        account = {0: "h00", 30: "p001", 300: "h01"}.get(minute)
+        return [(account, START + minute * MINUTE, 0.9, [RATE])] if account else []
+
+    (records,) = candidates_of(recorded(harvest(), judged=judged))
+    findings = [finding for finding in findings_of(partition_of(), records) if finding.kind == "account"]
+    assert [(finding.subject, finding.severity) for finding in findings] == [("h00", "watch"), ("p001", "watch")]
+
+
+def test_a_quiet_day_says_nothing() -> None:
+    assert told(hours=12) == []
+
+
+# -- once, in any order, from any point ---------------------------------------------------------
+
+SOURCES = 2
+
+
+def judged_often(minute: int) -> list[Any]:
+    return [(PEOPLE[minute % 7], START + minute * MINUTE, 0.5 + minute % 50 / 100, [RATE])]
+
+
+@cache
+def recording() -> tuple[tuple[bytes, ...], ...]:
+    """Candidates of two link partitions: two pools, one with a second template in the other partition."""
+    second = [f"h{i}" for i in range(200, 230)]
+    records = recorded(harvest(), harvest(HARVEST, "more"), harvest(second, "other"), hours=2.5, judged=judged_often)
+    return tuple(tuple(records) for records in candidates_of(records, SOURCES))
+
+
+def in_turn() -> list[bytes]:
+    return [record for records in zip(*recording(), strict=True) for record in records]
+
+
+@cache
+def expected() -> tuple[tuple[bytes, ...], tuple[tuple[str, bytes], ...]]:
+    state = partition_of(SOURCES)
+    findings = tuple(encode(finding) for finding in findings_of(state, in_turn()))
+    return findings, tuple(sorted(state.dump().items()))
+
+
+def same_as_expected(findings: Sequence[bytes], state: CampaignPartition) -> None:
+    assert tuple(findings) == expected()[0]
+    assert tuple(sorted(state.dump().items())) == expected()[1]
+
+
+def test_the_recording_has_findings_of_accounts_and_of_campaigns() -> None:
+    kinds = {msgspec.json.decode(finding)["kind"] for finding in expected()[0]}
+    assert kinds == {"account", "campaign"}
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_order_in_which_link_partitions_arrive_does_not_show(chance) -> None:
+    turns = [source for source in range(SOURCES) for _ in recording()[0]]
+    chance.shuffle(turns)
+    at = [iter(records) for records in recording()]
+    state = partition_of(SOURCES)
+    findings = [encode(finding) for finding in findings_of(state, [next(at[source]) for source in turns])]
+    same_as_expected(findings, state)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 59), min_size=1, max_size=30))
+def test_a_record_that_comes_again_changes_nothing(again) -> None:
+    state, findings = partition_of(SOURCES), list[Finding]()
+    for position, record in enumerate(in_turn()):
+        findings += state.absorb(record)
+        for earlier in again:
+            if earlier <= position:
+                assert state.absorb(in_turn()[earlier]) == []
+    same_as_expected([encode(finding) for finding in findings], state)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 60))
+def test_dumped_and_loaded_at_any_point_it_goes_on_the_same(cut) -> None:
+    first, second = partition_of(SOURCES), partition_of(SOURCES)
+    findings = findings_of(first, in_turn()[:cut])
+    second.load(first.dump())
+    assert second.dump() == first.dump()
+    findings += findings_of(second, in_turn()[cut:])
+    same_as_expected([encode(finding) for finding in findings], second)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.sampled_from(["drain", "crash"]), max_size=4), st.data(), st.booleans())
+def test_a_worker_killed_between_commits_publishes_each_finding_once(fates, data, large) -> None:
+    records = in_turn()
+    config = CampaignSettings(sources=SOURCES)
+    with mock.patch.object(journal, "SNAPSHOT_AT_LEAST_BYTES", 1 << 30 if large else 0):
+        stage, store, published, at, committed = CampaignStage(config), dict[str, bytes](), [], 0, 0
+        stage.assign(0, {})
+        for fate in [*fates, "drain"]:
+            step = data.draw(st.integers(0, len(records) // 2)) if fate != "drain" or fates else len(records)
+            stage.absorb(0, records[at : at + step])
+            at = min(len(records), at + step)
+            if fate == "crash":
+                stage = CampaignStage(config)
+                stage.assign(0, store)
+                at = committed
+            else:
+                rows, messages = stage.drain(0)
+                store |= {name: value for name, value in rows.items() if value is not None}
+                store = {name: value for name, value in store.items() if rows.get(name, value) is not None}
+                published += messages
+                committed = at
+        stage.absorb(0, records[at:])
+        published += stage.drain(0)[1]
+    assert tuple(message.value for message in published) == expected()[0]
+    assert {message.topic for message in published} == {"findings"}
+
+
+def test_a_step_waits_for_every_link_partition() -> None:
+    one, other = recording()
+    state = partition_of(SOURCES)
+    assert findings_of(state, one) == []
+    findings = findings_of(state, other)
+    same_as_expected([encode(finding) for finding in findings], state)
+
+
+def test_a_record_that_is_none_is_refused_and_leaves_nothing_behind() -> None:
+    stage = CampaignStage(CampaignSettings(sources=1))
+    stage.assign(0, {})
+    with pytest.raises(DecodeError):
+        stage.absorb(0, [b"nonsense"])
+    assert stage.drain(0) == ({}, [])
+
+
+def test_a_revoked_partition_is_forgotten() -> None:
+    stage = CampaignStage(CampaignSettings(sources=SOURCES))
+    stage.assign(0, {})
+    stage.absorb(0, in_turn())
+    assert stage.sizes()["campaigns"] == 2
+    stage.revoke(0)
+    assert set(stage.sizes().values()) == {0}
+
+
+# -- bounds -------------------------------------------------------------------------------------
+
+
+def test_after_a_quiet_week_only_the_members_of_campaigns_are_held() -> None:
+    state = partition_of()
+    (records,) = candidates_of(recorded(harvest(), judged=judged_often))
+    findings_of(state, records)
+    state._forget(START + 9 * DAY)
+    assert sorted(state.ids) == HARVEST
+    assert len(state.edges) == 0
+    assert state.alerts.dump() == partition_of().alerts.dump()
+
+
+def test_forgetting_does_not_wait_for_something_to_happen_at_midnight() -> None:
+    state = partition_of()
+    crowd, links = Crowd(0, aged), LinkPartition(LinkSettings(sources=1, filter_slots=1 << 12))
+    for day in range(12):
+        names = [f"h{day}.{i}" for i in range(10)]
+        rows = [*everyday(0), *((who, LinkKind.PAYMENT, f"card {day}") for who in names)]
+        for c in links.absorb(crowd.step(FIRST_STEP + 1_440 * day + 600, rows)):
+            state.absorb(candidate.encode(replace(c, source=0)))
+    assert len(state.links) <= 9
+    assert len(state.edges) <= 90
+    assert len(state.ids) == len(state.accounts) <= 90
+
+
+def test_after_a_quiet_week_the_campaign_knows_the_template_again() -> None:
+    """Succession: links that a campaign owns outlive their edges."""
+    state = partition_of()
+    crowd, links = Crowd(0, aged), LinkPartition(LinkSettings(sources=1, filter_slots=1 << 12))
+    second = [f"h{i}" for i in range(300, 320)]
+
+    def absorb(day: int, minute: int, rows: Sequence[Row]) -> list[Finding]:
+        record = crowd.step(FIRST_STEP + 1_440 * day + minute, rows)
+        return findings_of(state, [candidate.encode(replace(c, source=0)) for c in links.absorb(record)])
+
+    before = [f for m in range(0, 240, 5) for f in absorb(0, m, [*everyday(m), *harvest()(m)])]
+    for day in range(1, 6):
+        absorb(day, 0, [*everyday(0), *harvest(HARVEST[:1])(0)])
+    after = [f for m in range(0, 120, 5) for f in absorb(6, m, [*everyday(m), *harvest(second)(m)])]
+    assert flagged(before) == set(HARVEST)
+    assert flagged(after) == set(second)
+    assert {finding.subject for finding in after} <= {finding.subject for finding in before}
+
+
+@pytest.mark.parametrize("kind", [T, F])
+def test_groups_that_convince_nobody_do_not_pile_up(kind: LinkKind) -> None:
+    state = partition_of()
+
+    def vague(minute: int) -> list[Row]:
+        return [(who, kind, "vague", f"{minute // 30}") for who in HARVEST] if minute % 10 == 0 else []
+
+    (records,) = candidates_of(recorded(vague, hours=8))
+    findings_of(state, records)
+    assert len(state.campaigns) <= 1
+    assert state.models.keys() <= state.campaigns.keys()
