@@ -76,7 +76,7 @@ class Consumer(aiokafka.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._expected: dict[TP, int] = {}
-        self._holes: dict[TP, int] = {}
+        self._holes: dict[TP, tuple[int, int]] = {}  # expected offset and first one fetched, when last asked again
         self.on_assigned: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
         self.on_revoked: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
         super().__init__(*args, **kwargs)
@@ -165,8 +165,8 @@ class Consumer(aiokafka.Consumer):
             if expected is None or not found:
                 continue
             first = found[0].offset
-            if first > expected and self._holes.get(tp) != first:
-                self._holes[tp] = first
+            if first > expected and self._holes.get(tp) != (expected, first):
+                self._holes[tp] = expected, first
                 again[tp] = expected
                 continue
             if first > expected:
