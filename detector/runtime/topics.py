@@ -8,26 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from detector.config import Config, Kafka
+from detector.config import Config
 from detector.errors import ConfigError, Unavailable
-from detector.runtime.security import Security
+from detector.runtime.security import client_arguments
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """The largest record of the internal topics: a step of a large partition is one record of some MB."""
-
-Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-_PROTOCOLS: Final[dict[str, Protocol]] = {
-    "plaintext": "PLAINTEXT",
-    "ssl": "SSL",
-    "sasl_plaintext": "SASL_PLAINTEXT",
-    "sasl_ssl": "SASL_SSL",
-}
-_INTERNAL_RETENTION_MS: Final = 7 * 86_400_000  # far beyond any outage that a worker is restarted after
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,37 +100,3 @@ def create(
             admin.close()
     except KafkaError as error:
         raise Unavailable("kafka", str(error)) from error
-
-
-def wanted(config: Config) -> list[Topic]:
-    """Return every topic that the detector reads or writes, as it must be."""
-    names, partitions = config.topics, config.topics.partitions
-    topics = [
-        Topic(names.requests, partitions),
-        Topic(names.findings, partitions),
-        Topic(names.verdicts, partitions, compacted=True),
-        Topic(names.feedback, partitions),
-        Topic(names.dead_letters, partitions, large=True),
-        Topic(names.observations, names.link_partitions, large=True, retention_ms=_INTERNAL_RETENTION_MS),
-        Topic(names.candidates, 1, large=True, retention_ms=_INTERNAL_RETENTION_MS),
-    ]
-    return [*topics, Topic(names.accounts, partitions, compacted=True)] if names.accounts else topics
-
-
-def create_all(config: Config) -> list[str]:
-    """Create what is missing of `wanted`; returns and raises as `create` does."""
-    security = security_of(config.kafka).kafka_python()
-    return create(config.kafka.brokers, wanted(config), replication=config.topics.replication, security=security)
-
-
-def security_of(kafka: Kafka) -> Security:
-    """Return the settings of the broker as the clients need them."""
-    return Security(
-        protocol=_PROTOCOLS[kafka.security],
-        mechanism=kafka.sasl_mechanism,
-        username=kafka.sasl_username,
-        password=kafka.sasl_password,
-        ca_file=kafka.ca_file or None,
-        certificate_file=kafka.cert_file or None,
-        key_file=kafka.key_file or None,
-    )

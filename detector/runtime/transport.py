@@ -40,7 +40,7 @@ SCHEME: Final = "detector-batch"
 _IDLE_SECONDS: Final = 0.05
 _FETCH_WAIT_MS: Final = 100
 """aiokafka has one fetch under way per broker, and Faust lets the broker hold one for 1.5 s when the partitions
-asked for are empty: so long the full ones wait too. On the mock cluster (one batch a fetch) the flow fell to a tenth."""
+asked for are empty: so long the full ones wait too. On the mock cluster, one batch a fetch, it fell to a tenth."""
 
 log = structlog.get_logger()
 _offset = attrgetter("offset")
