@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -50,13 +51,14 @@ from detector.finding import Finding
 from detector.runtime import servers, topics, traffic
 from detector.simulate import SCENARIOS, Simulation, simulate
 
-SPEED: Final = 300
-"""Simulated seconds in one of ours: the campaign begins some 12 s after the traffic."""
+SPEED: Final = 400
+"""Simulated seconds in one of ours: the campaign begins some 9 s after the traffic."""
 FOUND_ACCOUNTS: Final = 10
 """The campaign counts as found when a campaign finding names so many of its accounts."""
 
 _DAYS: Final = 30.0  # of simulated traffic, for who watches longer than the campaign lasts
 _PARTITIONS: Final = 4  # as many as the mock cluster gives to every topic
+_MOCK_SLOT_SECONDS: Final = 1.0  # the mock cluster gives one batch a fetch, so there must be few and large ones
 _REDRAW_SECONDS: Final = 0.25
 _SCRAPE_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 5.0
@@ -73,6 +75,7 @@ class Parts:
 
     brokers: str
     broker: str
+    mock: bool
     store_kind: str
     store_url: str
     store: str
@@ -159,6 +162,7 @@ def run(config_file: Path | None, *, duration_s: float | None, seed: int, screen
     """
     console = Console(highlight=False)
     began = time.monotonic()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it retries is nothing to a person
     with (
         tempfile.TemporaryDirectory(prefix="detector-demo-", ignore_cleanup_errors=True) as name,
         contextlib.ExitStack() as stack,
@@ -187,17 +191,17 @@ def run(config_file: Path | None, *, duration_s: float | None, seed: int, screen
 
 
 def _started(folder: Path, stack: contextlib.ExitStack) -> Parts:
-    brokers, broker = _broker(folder, stack)
+    brokers, broker, mock = _broker(folder, stack)
     try:
         redis = servers.redis(folder / "redis")
         stack.callback(redis.kill)
         redis.start()
     except Unavailable as error:
-        return Parts(brokers, broker, "memory", "", f"the worker's memory ({error})")
-    return Parts(brokers, broker, "redis", redis.url, f"redis-server on port {redis.port}")
+        return Parts(brokers, broker, mock, "memory", "", f"the worker's memory ({error})")
+    return Parts(brokers, broker, mock, "redis", redis.url, f"redis-server on port {redis.port}")
 
 
-def _broker(folder: Path, stack: contextlib.ExitStack) -> tuple[str, str]:
+def _broker(folder: Path, stack: contextlib.ExitStack) -> tuple[str, str, bool]:
     try:
         kafka = servers.kafka(folder / "kafka")
         stack.callback(kafka.kill)
@@ -206,8 +210,8 @@ def _broker(folder: Path, stack: contextlib.ExitStack) -> tuple[str, str]:
         if importlib.util.find_spec("confluent_kafka") is None:
             raise
         address = stack.enter_context(servers.mock_kafka())
-        return address, f"librdkafka's mock cluster at {address} ({error})"
-    return kafka.address, f"Apache Kafka at {kafka.address}"
+        return address, f"librdkafka's mock cluster at {address} ({error})", True
+    return kafka.address, f"Apache Kafka at {kafka.address}", False
 
 
 def _overrides(parts: Parts, port: int) -> dict[str, str]:
@@ -232,7 +236,7 @@ def _harvesters(simulation: Simulation) -> frozenset[str]:
 
 def _prepare(config: Config, parts: Parts, simulation: Simulation) -> None:
     """Make the topics (the mock cluster makes its own when asked for them) and say who the accounts are."""
-    if parts.broker.startswith("Apache"):
+    if not parts.mock:
         topics.create_all(config)
     if config.topics.accounts:
         asyncio.run(traffic.tell_accounts(simulation, brokers=config.kafka.brokers, topic=config.topics.accounts))
@@ -256,7 +260,12 @@ async def _watch(config: Config, simulation: Simulation, worker: Worker, view: V
 
     async def send() -> None:
         await traffic.send(
-            simulation, brokers=config.kafka.brokers, topic=config.topics.requests, speed=SPEED, sent=sent
+            simulation,
+            brokers=config.kafka.brokers,
+            topic=config.topics.requests,
+            speed=SPEED,
+            slot_s=_MOCK_SLOT_SECONDS if view.parts.mock else traffic.SLOT_S,
+            sent=sent,
         )
         seen.over = True
         await stop.wait()
@@ -336,7 +345,7 @@ class View:
         self.began = began
         self._console = console
         self._config = config
-        self._parts = parts
+        self.parts = parts
 
     def take(self, finding: Finding) -> None:
         """Take a finding in, and print it where there is no picture."""
@@ -344,7 +353,7 @@ class View:
         self.seen.take(finding, after_s)
         if not self._console.is_terminal and finding.severity != "watch":
             self._console.print(f"{after_s:5.1f} s  {_said(finding)}", soft_wrap=True)
-            for reason in finding.reasons[:3]:
+            for reason in finding.reasons[:3] if finding.state == "raised" else ():
                 self._console.print(f"         {reason.because}", soft_wrap=True)
 
     async def draw(self) -> None:
@@ -380,8 +389,8 @@ class View:
         for name, url in self._addresses():
             addresses.add_row(Text(name, style="dim"), url)
         parts = Table.grid(padding=(0, 2))
-        parts.add_row(Text("broker", style="dim"), self._parts.broker)
-        parts.add_row(Text("store", style="dim"), self._parts.store)
+        parts.add_row(Text("broker", style="dim"), self.parts.broker)
+        parts.add_row(Text("store", style="dim"), self.parts.store)
         return Group(
             Panel(
                 Group(numbers, Text(), parts, addresses), title="detector demo", title_align="left", border_style="blue"
@@ -393,14 +402,14 @@ class View:
     def _found(self) -> RenderableType:
         if not self.seen.findings:
             return Text("nothing yet: the campaign begins after an hour of simulated time", style="dim")
-        shown: list[RenderableType] = []
+        shown = Table.grid(padding=(0, 2))
+        newest = self.seen.findings[0][1]
         for after_s, finding in self.seen.findings:
-            shown.append(
-                Text.assemble((f"{after_s:5.1f} s  ", "dim"), (_said(finding), _SEVERITY_STYLE[finding.severity]))
-            )
-            if finding is self.seen.findings[0][1]:
-                shown += [Text(f"         {reason.because}") for reason in finding.reasons[:4]]
-        return Group(*shown)
+            style = _SEVERITY_STYLE[finding.severity]
+            shown.add_row(Text(f"{after_s:5.1f} s", style="dim"), Text(_said(finding), style))
+            for reason in finding.reasons[:4] if finding is newest else ():
+                shown.add_row("", Text(reason.because))
+        return shown
 
     def _verdict(self) -> Text:
         seen = self.seen
@@ -429,7 +438,7 @@ class View:
 
     def conclude(self) -> None:
         """Leave the last picture, or the last line, on the screen."""
-        self._console.print(self.picture() if self._console.is_terminal else self._verdict())
+        self._console.print(self.picture() if self._console.is_terminal else self._verdict(), soft_wrap=True)
 
     def save(self, path: Path) -> None:
         """Write the picture as it stands as SVG."""

@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError
 from detector.errors import Unavailable
 from detector.simulate import Simulation
 
-SLOT_S: Final = 0.1
+SLOT_S: Final = 0.25
 """Events of so long on our clock are sent together."""
 _CHUNK_EVENTS: Final = 500
 
@@ -79,6 +79,7 @@ async def send(
     brokers: str,
     topic: str,
     speed: float,
+    slot_s: float = SLOT_S,
     sent: Callable[[int, int], None] | None = None,
     security: Mapping[str, Any] | None = None,
 ) -> int:
@@ -91,13 +92,13 @@ async def send(
     async with _producer(brokers, security) as producer:
         loop = asyncio.get_running_loop()
         due = loop.time()
-        for slot in slots(simulation, max(1, int(SLOT_S * 1000 * speed))):
+        for slot in slots(simulation, max(1, int(slot_s * 1000 * speed))):
             for key, value in slot.events:
                 await producer.send(topic, value, key=key)
             total += len(slot.events)
             if sent is not None:
                 sent(total, slot.time_ms)
-            due = max(due + SLOT_S, loop.time())
+            due = max(due + slot_s, loop.time())
             await asyncio.sleep(due - loop.time())
     return total
 
@@ -105,7 +106,7 @@ async def send(
 @contextlib.asynccontextmanager
 async def _producer(brokers: str, security: Mapping[str, Any] | None) -> AsyncIterator[AIOKafkaProducer]:
     """Yield a producer; leaving waits until the broker has everything, except after an error."""
-    producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=5, max_batch_size=128 * 1024, **(security or {}))
+    producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=50, max_batch_size=512 * 1024, **(security or {}))
     try:
         await producer.start()
         yield producer

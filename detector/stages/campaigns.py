@@ -45,15 +45,14 @@ class CampaignSettings:
 
     sources: int = 8  # link partitions
     cadence_ms: int = 60_000
-    established_days: float = 30.0
-    least_accounts: int = 8
-    watch_at: float = 0.5
-    newborn_days: float = 7.0
-    update_every_ms: int = 5 * 60_000
+    established_days: float = 30.0  # an account older than that is established
+    least_accounts: int = 8  # a smaller group is none
+    watch_at: float = 0.5  # a group is a campaign on watch from this score on
+    newborn_days: float = 7.0  # links first seen so recently are newborn; idle links are forgotten after as long
+    update_every_ms: int = 5 * 60_000  # later updates of a campaign are at least so far apart, in event time
     prompt_updates: int = 20  # the first so many updates of a campaign are not held back
-    overlap: float = 0.25
-    dormant_days: float = 30.0
-    regroup_growth: float = 0.03
+    overlap: float = 0.25  # a group that shares so much of its accounts with a campaign is that campaign
+    regroup_growth: float = 0.03  # links are grouped anew when their edges grew by so much
     hash_key: int = 0
     shadow: bool = False
     weights: Weights = field(default_factory=Weights)
