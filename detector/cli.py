@@ -100,6 +100,7 @@ def demo(duration: str, seed: int, screenshot: Path | None, config_file: Path | 
     Exits with 0 when the campaign was found and no benign account was flagged, with 1 otherwise.
     """
     seconds = _seconds(duration) if duration else None
+    _loaded(config_file)  # what is wrong in it is said before anything is started
     from detector.runtime import demo as embedded
 
     return embedded.run(config_file, duration_s=seconds, seed=seed, screenshot=screenshot)
@@ -192,12 +193,13 @@ def simulate(
         if name not in SCENARIOS:
             raise click.UsageError(str(ConfigError(name, "there is no such scenario", _nearest(name, SCENARIOS))))
     if folder is None:
-        _send(_loaded(config_file), [simulated(name, seed, scale, days, text) for name in scenarios], speed)
+        made = [simulated(name, seed, scale=scale, days=days, text=text) for name in scenarios]
+        _send(_loaded(config_file), made, speed)
         return
     suffix: Any = "" if compress == "none" else f".{compress}"
     for name in scenarios:
         target = folder / name if len(scenarios) > 1 else folder
-        simulation = simulated(name, seed, scale, days, text)
+        simulation = simulated(name, seed, scale=scale, days=days, text=text)
         with _counter(name, simulation.total_events) as advance, _writing(target):
             total = write(simulation, target, suffix, advance)
         accounts = len(simulation.accounts)

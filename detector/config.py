@@ -25,7 +25,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -319,18 +319,15 @@ def _fields(kind: type[Any]) -> list[_Field]:
 
 
 def _comments(kind: type[Any]) -> dict[str, str]:
-    """Return what the source of a dataclass says of its fields: the comment behind each and on lines right below."""
+    """Return what the source of a dataclass says of its fields: the comment behind each, and those on lines above."""
     docs: dict[str, str] = {}
-    field = ""
+    above: list[str] = []
     for line in inspect.getsource(kind).splitlines():
-        match = re.match(r"^    (\w+): [^#]*", line)
-        if match:
-            field = match[1]
+        field = re.match(r"    (\w+): ", line)
         comment = _comment_in(line)
-        if comment and field and (match or line.lstrip().startswith("#")):
-            docs[field] = f"{docs[field]} {comment}" if field in docs else comment
-        elif not match and not comment:
-            field = ""
+        if field:
+            docs[field[1]] = " ".join([*above, *([comment] if comment else [])])
+        above = [*above, comment] if comment and not field else []
     return docs
 
 
@@ -355,7 +352,10 @@ def _is_family(default: Any) -> bool:
 
 
 def _agreed(name: str) -> str | None:
+    """Return the setting that a field of a stage or signal follows instead of being set by itself."""
     section, _, last = name.partition(".")
+    if section == "signals" and last.endswith(".hash_key"):
+        return "privacy.hash_key"
     if section not in _STAGES or "." in last:
         return None
     return _AGREED_ELSEWHERE.get(name) or _AGREED.get(last)
@@ -447,7 +447,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str | None:
 def _converted(setting: Setting, given: Any, origin: str) -> Any:
     """Return the value as the type of the setting; text of the environment may be a number, a flag or a list."""
     from_environment = origin.startswith("environment")
-    if from_environment and "list" in str(_bare(setting.kind)):
+    if from_environment and get_origin(_bare(setting.kind)) in (list, tuple):
         given = [part.strip() for part in given.split(",") if part.strip()]
     try:
         return msgspec.convert(given, setting.kind, strict=not from_environment)

@@ -88,8 +88,8 @@ DUPLICATES: Final = Meter(
     "Events whose id was seen before, counted once",
     "Some are normal (retries of gateways); many: a producer without idempotence, or ids that are not unique",
 )
-AHEAD: Final = Meter(
-    "detector_ahead_events_total",
+FUTURE: Final = Meter(
+    "detector_future_events_total",
     "counter",
     "Events more than an hour ahead of their partition, which no other account confirms: counted, but at the "
     "partition's own time",

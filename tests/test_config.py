@@ -49,8 +49,9 @@ def test_the_default_file_says_every_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
 def test_every_setting_is_explained(setting: Setting) -> None:
-    assert setting.doc
     assert setting.about
+    named_above = f"`{setting.name.rpartition('.')[2]}`" in setting.about
+    assert setting.doc or named_above, "say what it means in a comment behind the field, or name it in the docstring"
 
 
 def test_no_two_settings_have_one_variable() -> None:
@@ -82,12 +83,9 @@ def test_sections_and_names_may_be_parted_by_one_underscore_or_two(variable: str
 
 @pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
 def test_every_setting_can_be_given_as_text_of_the_environment(setting: Setting) -> None:
-    text = (
-        {True: "true", False: "false"}.get(setting.default, str(setting.default))
-        if isinstance(setting.default, bool)
-        else str(setting.default)
-    )
-    assert load(None, {setting.variable: text}) == Config()
+    default = setting.default
+    text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    assert load(None, {setting.variable: text.lower() if isinstance(default, bool) else text}) == Config()
 
 
 def test_flags_and_numbers_of_the_environment_are_text() -> None:
@@ -196,6 +194,13 @@ def test_what_the_stages_have_to_agree_on_is_set_once(tmp_path: Path) -> None:
     assert read.accounts.lateness_ms == 5
     assert read.campaigns.shadow
     assert refused("[links]\ncadence_ms = 5\n", tmp_path).nearest == "stream.cadence_ms"
+
+
+def test_the_canary_knows_its_accounts_under_the_key_of_the_stages() -> None:
+    environ = {"DETECTOR_SIGNALS_CANARY_ACCOUNT_IDS": "one, two", "DETECTOR_PRIVACY_HASH_KEY": "00000000000000ff"}
+    signals = load(None, environ).pipeline().accounts.signals
+    (canary,) = [signal for signal in signals if signal.name == "canary"]
+    assert (getattr(canary, "account_ids"), getattr(canary, "hash_key")) == (("one", "two"), 255)  # noqa: B009
 
 
 def test_a_signal_has_its_settings_under_its_name(tmp_path: Path) -> None:

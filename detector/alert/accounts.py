@@ -29,11 +29,11 @@ Sentences = Sequence[tuple[str, float, float, float | None, float | None, str]]
 class AccountAlertSettings:
     """Levels with hysteresis; times in event time."""
 
-    raise_at: float = 0.8
-    clear_at: float = 0.5
+    raise_at: float = 0.8  # an account is raised from this score on ...
+    clear_at: float = 0.5  # ... and cleared below this one
     update_by: float = 0.1  # a raised alert is updated when its score moved by as much
-    cooldown_ms: int = 24 * 3_600_000
-    block_replay_at: float = 0.9
+    cooldown_ms: int = 24 * 3_600_000  # a cleared account is not raised again for so long
+    block_replay_at: float = 0.9  # strength of foreign reasoning blocks from which on the finding is `block_replay`
 
 
 class _Alert(msgspec.Struct):

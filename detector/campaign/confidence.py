@@ -5,7 +5,7 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
-- what is over within an hour is at most `watch`, unless it took more than a class could ask;
+- what is over within an hour and a half is at most `watch`, unless it took more than a class could ask;
   what sits in one place, as a class or a hackathon does, must have gone on for half a day.
 """
 
@@ -26,17 +26,17 @@ CRITICAL_AT: Final = 0.97
 class Weights:
     """Log-odds that each reading adds at full strength."""
 
-    bias: float = -10.0
-    size: float = 2.0
-    young_surplus: float = 4.0
-    work_list: float = 3.0
-    evenness: float = 1.5
-    concentration: float = 1.5
-    duration: float = 2.0
-    identity: float = 1.5
-    spread: float = 1.0
-    single_turn: float = 1.0
-    extraction: float = 1.5
+    bias: float = -10.0  # of a group that shows nothing: one in 22,000
+    size: float = 2.0  # many accounts
+    young_surplus: float = 4.0  # more young accounts than the population's share predicts
+    work_list: float = 3.0  # the same items are not asked twice: a list is walked in slices
+    evenness: float = 1.5  # requests are spread more evenly over the accounts than people's are
+    concentration: float = 1.5  # most of what its accounts ask is what they share
+    duration: float = 2.0  # it has gone on for long
+    identity: float = 1.5  # a rare payment, card pattern or client print is shared as well
+    spread: float = 1.0  # its accounts come from many networks, not from one place
+    single_turn: float = 1.0  # questions, not conversations
+    extraction: float = 1.5  # prompts that extract, grade or generate
 
 
 UNKNOWN: Final = 0.3

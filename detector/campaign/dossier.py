@@ -66,7 +66,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _links(links: dict[str, Any]) -> list[dict[str, Any]]:
-    """Summarise the links by kind: how many, by how many accounts the widest is shared, its prevalence among established ones."""
+    """Summarise the links by kind: how many, and who shares the widest: how many accounts, how many established."""
     rows = []
     for kind in np.unique(links["kind"]).tolist():
         mine = links["kind"] == kind

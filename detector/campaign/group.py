@@ -148,7 +148,11 @@ def read(group: GroupColumns) -> list[Reading]:
 def _size(group: GroupColumns) -> Reading:
     n = units(group)
     return Reading(
-        "size", ramp(np.log10(max(n, 1)), 0.7, 2.3), float(n), 5.0, f"{n} unrelated accounts share the links of this group"
+        "size",
+        ramp(np.log10(max(n, 1)), 0.7, 2.3),
+        float(n),
+        5.0,
+        f"{n} unrelated accounts share the links of this group",
     )
 
 
@@ -177,7 +181,8 @@ def _work_list(group: GroupColumns) -> Reading:
         ramp(share, 0.35, 0.05),
         share,
         0.3,
-        f"{share:.0%} of its questions were asked by more than one account; people who ask about one thing repeat each other",
+        f"{share:.0%} of its questions were asked by more than one account; "
+        "people who ask about one thing repeat each other",
     )
 
 
@@ -198,7 +203,8 @@ def _evenness(group: GroupColumns) -> Reading:
         ramp(excess, 0.8, 0.1),
         excess,
         1.0,
-        f"its requests are spread evenly over the accounts (squared variation beyond chance {excess:.2f}; people show 1 and more)",
+        "its requests are spread evenly over the accounts "
+        f"(squared variation beyond chance {excess:.2f}; people show 1 and more)",
     )
 
 
@@ -214,7 +220,7 @@ def _concentration(group: GroupColumns) -> Reading:
 
 
 def _duration(group: GroupColumns) -> Reading:
-    """Read from the tenth percentile of the accounts' first use to the ninetieth of their last: stragglers do not count."""
+    """Read from the tenth percentile of the first use to the ninetieth of the last: stragglers do not count."""
     first = np.full(len(group.age), np.iinfo(np.int64).max)
     last = np.zeros(len(group.age), np.int64)
     np.minimum.at(first, group.account, group.first_ms)

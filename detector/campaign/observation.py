@@ -56,9 +56,10 @@ class AccountFacts:
     """What stage 1 knows of the A accounts of a step, at the end of the step.
 
     `created_ms`, `status_ms`: -1 unknown. `tier`, `status`: index into account.TIERS and
-    (active, limited, suspended, banned), -1 unknown. `prefix`: one network it came from
-    (0 unknown), the same one every time. `requests`, `output_tokens`: since `first_seen_ms`. `*_24h`: requests in the sliding 24 h as of the account's last judgement, which
-    is at most 5 % of its requests or half an hour of activity ago (NaN where it cannot be known).
+    (active, limited, suspended, banned), -1 unknown. `prefix`: one network it came from (0 unknown),
+    the same one every time. `requests`, `output_tokens`: since `first_seen_ms`. `*_24h`: requests in
+    the sliding 24 h as of the account's last judgement, which is at most 5 % of its requests or half an
+    hour of activity ago (NaN where it cannot be known).
     `capabilities` [A, len(CAPABILITIES)] and `labels` [A, len(event.LABELS)]: cumulative requests.
     """
 
@@ -189,7 +190,7 @@ def encode(observations: Observations) -> bytes:
         accounts.ids,
         facts.tobytes(),
         pairs.tobytes(),
-        observations.judged if len(observations.judged.account) else None,
+        observations.judged if observations.judged.strengths.shape != (0, 0) else None,
         observations.models,
     )
 

@@ -116,7 +116,7 @@ class Table:
         return self._index.lookup(keys)
 
     def rows_of(self, keys: U64) -> tuple[I64, I64]:
-        """Return the row of each key, adding those not known yet in ascending order of key, and the rows that are new."""
+        """Return the row of each key and the rows that are new: keys not known yet, added in ascending order."""
         rows = self._index.lookup(keys)
         start = self.size
         unknown = np.flatnonzero(rows < 0)

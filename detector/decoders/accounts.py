@@ -10,7 +10,7 @@ import msgspec
 
 from detector.account import AccountRecord
 from detector.decoders.json_lines import read_json
-from detector.decoders.reject import Reject, raw_of
+from detector.decoders.reject import Raw, Reject
 from detector.decoders.wire import MAX_INTEGER, MAX_TIME_MS
 from detector.event import MAX_ACCOUNT_ID_BYTES
 
@@ -30,6 +30,7 @@ def decode_accounts(values: Sequence[bytes | None]) -> DecodedAccounts:
     """Return the account records of `values`; like `decode`, it never raises for what is in a value."""
     read, origins = read_json(values, _decode)
     value, line = origins.columns()
+    raw = Raw(values)
     records: list[AccountRecord] = []
     for row, record in enumerate(read):
         wrong = wrong_id(record.account_id) or wrong_number(record)
@@ -37,7 +38,7 @@ def decode_accounts(values: Sequence[bytes | None]) -> DecodedAccounts:
             records.append(record)
         else:
             index, number = int(value[row]), int(line[row])
-            origins.rejects.append(Reject(index, number, *wrong, raw_of(values, index, number)))
+            origins.rejects.append(Reject(index, number, *wrong, raw.of(index, number)))
     return DecodedAccounts(records, origins.sorted_rejects(), origins.tombstones)
 
 

@@ -1,10 +1,10 @@
 """From `Wire` structs to an `EventBatch`, a column at a time.
 
-    events ──► one tuple per field ──► checks on whole columns ──► arrays, hashes, codes
+    events ──► one list per field ──► checks on whole columns ──► arrays, hashes, codes
                                             └ rows that cannot be true ──► Reject
 
 Turning structs into tuples costs some 12 ns a value; what a value costs after that decides the
-speed. So numbers go through `array.array`, which takes floats at memory speed; strings are looked
+speed. So numbers go through `struct.pack`, at a third of the cost of `np.array`; strings are looked
 up or hashed once per distinct value, except where they are nearly all distinct anyway; and a
 column that nobody filled costs one comparison a value.
 """
@@ -12,10 +12,10 @@ column that nobody filled costs one comparison a value.
 from __future__ import annotations
 
 import re
-from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 from itertools import repeat
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ import xxhash
 from detector import likeness
 from detector.account import AccountRecord
 from detector.decoders.accounts import wrong_number
-from detector.decoders.reject import Origins, Reject, raw_of
+from detector.decoders.reject import Origins, Raw, Reject
 from detector.decoders.wire import NUMBERS, Wire
 from detector.event import (
     F32,
@@ -43,6 +43,7 @@ from detector.event import (
     EventBatch,
     Sketches,
 )
+from detector.likeness.sketch import empty
 
 MAX_NAME_BYTES: Final = 256  # of `model` and `capability`, which are kept as strings
 _REQUIRED: Final = ("id", "account_id", "model")
@@ -82,9 +83,10 @@ def to_batch(
         numbers[place] = _floats(columns[name])
     bad = _impossible(columns, numbers)
     if bad:
+        raw = Raw(values)
         for row, (reason, detail) in bad.items():
             at = int(value[row]), int(line[row])
-            origins.rejects.append(Reject(*at, reason, detail, raw_of(values, *at)))
+            origins.rejects.append(Reject(*at, reason, detail, raw.of(*at)))
         keep = [row for row in range(len(events)) if row not in bad]
         columns = _transposed([events[row] for row in keep])
         numbers = numbers[:, keep]
@@ -114,8 +116,8 @@ def _transposed(events: Sequence[Any]) -> Columns:
 def _floats(column: Column) -> F64:
     """Return the numbers, NaN where missing or null."""
     try:
-        return np.frombuffer(array("d", column), np.float64) if column else np.zeros(0)
-    except TypeError:
+        return np.frombuffer(struct.pack(f"{len(column)}d", *column), np.float64)
+    except struct.error:
         return np.array(column, np.float64)
 
 
@@ -247,7 +249,7 @@ def _mapped(column: Column, of: Callable[[str], int], dtype: npt.DTypeLike, unkn
     return np.fromiter(map(known.__getitem__, column), dtype, len(column))
 
 
-def _hash_each(texts: Collection[str], key: int) -> U64:
+def _hash_each(texts: Iterable[str], key: int) -> U64:
     """Return `hash64` of every string."""
     digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, texts), repeat(key)))  # a seed by name costs double
     return np.maximum(np.frombuffer(digests, ">u8").astype(np.uint64), np.uint64(1))
@@ -277,8 +279,8 @@ def _codes_of(column: Column) -> tuple[I32, tuple[str, ...]]:
 def _flags(column: Column) -> I8:
     """Return 1, 0, and -1 where missing or null."""
     try:
-        return np.frombuffer(array("b", column), np.int8) if column else np.zeros(0, np.int8)
-    except TypeError:
+        return np.frombuffer(struct.pack(f"{len(column)}b", *column), np.int8)
+    except struct.error:
         return np.array([-1 if flag is None else flag for flag in column], np.int8)
 
 
@@ -314,27 +316,30 @@ def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
     joined = "\n".join(texts)
     if _QUADS(joined) and joined.count("\n") == len(texts) - 1:  # the usual case, at a fifth of the cost of ipaddress
         return _hash_each(texts, key), _hashes(_LAST_OCTET.sub(".0/24", joined).split("\n"), key)
-    canonical = [_canonical(text) for text in texts]
-    known = [row for row, text in enumerate(canonical) if text is not None]
-    spelled = [text for text in canonical if text is not None]
     address, prefix = np.zeros(len(texts), np.uint64), np.zeros(len(texts), np.uint64)
-    address[known] = _hash_each(spelled, key)
-    prefix[known] = _hashes(list(map(_prefix, spelled)), key)
+    dotted = np.array([":" not in text for text in texts], np.bool_)
+    if dotted.any() and not dotted.all():
+        for rows in (np.flatnonzero(dotted), np.flatnonzero(~dotted)):
+            address[rows], prefix[rows] = networks([texts[row] for row in rows.tolist()], key)
+        return address, prefix
+    spelled = {row: spelling for row, text in enumerate(texts) if (spelling := _spelled(text)) is not None}
+    known = list(spelled)
+    address[known] = _hash_each([spelling for spelling, _ in spelled.values()], key)
+    prefix[known] = _hash_each([network for _, network in spelled.values()], key)
     return address, prefix
 
 
-def _canonical(text: str) -> str | None:
+def _spelled(text: str) -> tuple[str, str] | None:
+    """Return an address in canonical spelling, and its network; None where it is no address."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def _prefix(address: str) -> str:
-    if ":" in address:
-        return f"{IPv6Address(int(IPv6Address(address)) >> 80 << 80)}/48"
-    return address[: address.rindex(".")] + ".0/24"
+    address = getattr(address, "ipv4_mapped", None) or address
+    if isinstance(address, IPv4Address):
+        return (dotted := str(address)), dotted[: dotted.rindex(".")] + ".0/24"
+    groups = int(address) >> 80
+    return str(address), f"{groups >> 32:x}:{groups >> 16 & 0xFFFF:x}:{groups & 0xFFFF:x}::/48"
 
 
 def _foreign(columns: Columns) -> I8:
@@ -377,7 +382,7 @@ def _sketches(texts: Column, given: Column, key: int) -> Sketches:
     n = len(texts)
     no_texts, none_given = texts.count(None) == n, given.count(None) == n
     if no_texts and none_given:
-        return likeness.empty(n)
+        return empty(n)
     if none_given:
         return likeness.sketch(texts, key)
     theirs = likeness.decode(given)[0]

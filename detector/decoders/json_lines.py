@@ -5,10 +5,10 @@ goes on behind it, so that a bad value costs itself and not its batch. Only what
 at again, in this order:
 
 1. None is a tombstone; blank is `empty_record`.
-2. Mended and tried again: bytes that are not UTF-8 and lone surrogate escapes become U+FFFD (a
+2. A value that is no single JSON text but has several lines is decoded line by line.
+3. Mended and tried again: bytes that are not UTF-8 and lone surrogate escapes become U+FFFD (a
    *client* can put both into its prompt or headers, careless gateways pass them on, and nobody may
    choose to be dead-lettered), and `12.0` becomes `12` where an integer is asked for.
-3. A value that is no single JSON text but has several lines is decoded line by line.
 4. What is left is a `Reject`. Its `detail` names the field and what was expected, never the value.
 """
 
@@ -50,11 +50,7 @@ def read_json(values: Sequence[bytes | None], decode: Decode) -> tuple[list[Any]
         if value is None:
             origins.tombstones += 1
             return
-        row, reason, detail = _second_look(value, error, decode)
-        if row is not None:
-            rows.append(row)
-            origins.add(index, 1)
-        elif reason == "invalid_json" and b"\n" in value.strip() and not _is_json(value):
+        if b"\n" in value.strip() and not _is_json(value):
             split = value.split(b"\n")
             numbers = [k for k, line in enumerate(split, 1) if line.strip()]
 
@@ -74,6 +70,11 @@ def read_json(values: Sequence[bytes | None], decode: Decode) -> tuple[list[Any]
                 lambda first, count: origins.add_lines(index, numbers[first : first + count]),
                 one_line,
             )
+            return
+        row, reason, detail = _second_look(value, error, decode)
+        if row is not None:
+            rows.append(row)
+            origins.add(index, 1)
         else:
             origins.rejects.append(Reject(index, 0, reason, detail, value))
 

@@ -37,10 +37,22 @@ class Reject:
     raw: bytes
 
 
-def raw_of(values: Sequence[bytes | None], index: int, line: int) -> bytes:
-    """Return line `line` of value `index`, or all of it when `line` is 0."""
-    value = values[index] or b""
-    return value.split(b"\n")[line - 1] if line else value
+class Raw:
+    """The bytes that rejects came from; a record of many lines is split once."""
+
+    def __init__(self, values: Sequence[bytes | None]) -> None:
+        """Look things up in these values."""
+        self._values = values
+        self._lines: dict[int, list[bytes]] = {}
+
+    def of(self, index: int, line: int) -> bytes:
+        """Return line `line` of value `index`, or all of it when `line` is 0."""
+        value = self._values[index] or b""
+        if not line:
+            return value
+        if index not in self._lines:
+            self._lines[index] = value.split(b"\n")
+        return self._lines[index][line - 1]
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 
     jobs ──► processes: simulate ─► compare ─► cards ──► out/…/cards.json, index.html, a table, bars held or missed
 
-A job's stream is simulated as it is consumed and never stored. The small grid scales every scenario to about the
-same number of events, so that a run takes minutes; the full one takes the public sizes. Bars are the targets
+A job's stream is simulated as it is consumed and never stored. The small grid takes a fiftieth of the accounts
+and the first days, so that it takes minutes; the full one takes the public sizes. Bars are the targets
 of the project, and stand here beside what they are for; those that a small scale cannot show
 (a rate of ten per million needs a hundred thousand account-days) are held in the full grid only.
 """
@@ -32,7 +32,9 @@ from detector.scorecard import ScoreCard, TruthRecord
 from detector.simulate import SCENARIOS, simulate
 
 WITHHELD: Final = "-withheld"  # scenario name with this at its end: the same without prompt text
-LEAST_SCALE: Final = 0.002
+SMALL_SCALE: Final = 0.02
+SMALL_DAYS: Final = 4.0  # campaigns begin on day 2
+SMALL_DAYS_OF: Final = {"succession": 5.0}  # the ban is on day 4
 
 TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "april-june": ("served_share<=0.005", "campaign_recall>=1", "completeness>=0.8"),
@@ -46,6 +48,7 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "naked": ("served_share<=0.05",),
     "naked-clean": ("served_share<=0.3",),
     "two-operators": ("served_share<=0.01",),
+    "block-replay": ("served_share<=0.01",),
     "quiet": ("wrong_campaigns<=0", "false_flags_per_million<=10"),
     "relay-withheld": ("served_share<=0.02",),
     "naked-withheld": ("served_share<=0.1",),
@@ -59,14 +62,25 @@ class Job:
 
     scenario: str
     seed: int = 1
-    events: int | None = None  # scale to about so many; None: full size
+    scale: float = 1.0
+    days: float | None = None  # None: all of the scenario's
     baselines: bool = False
     folder: Path | None = None
 
 
-def jobs_of(scenarios: Sequence[str], seeds: int, events: int | None, *, baselines: bool = True) -> list[Job]:
+def jobs_of(scenarios: Sequence[str], seeds: int, *, full: bool, baselines: bool = True) -> list[Job]:
     """Return the jobs of a grid, seed by seed; baselines run with the first seed, they vary less than they cost."""
-    return [Job(s, seed, events, baselines and seed == 1) for seed in range(1, seeds + 1) for s in scenarios]
+    return [
+        Job(
+            s,
+            seed,
+            1.0 if full else SMALL_SCALE,
+            None if full else SMALL_DAYS_OF.get(s, SMALL_DAYS),
+            baselines and seed == 1,
+        )
+        for seed in range(1, seeds + 1)
+        for s in scenarios
+    ]
 
 
 def run_job(job: Job, settings: PipelineSettings) -> list[ScoreCard]:
@@ -143,15 +157,9 @@ def _simulated(job: Job) -> tuple[Iterator[list[bytes]], list[AccountRecord], li
     if name not in SCENARIOS:
         raise InputError(f"no scenario is called {name!r}; there are {', '.join(sorted(SCENARIOS))}")
     text = name == job.scenario
-    simulation = simulate(name, job.seed, 1.0 if job.events is None else _scale(name, job.events), text=text)
+    simulation = simulate(name, job.seed, job.scale, days=job.days, text=text)
     truth = [msgspec.convert(row, TruthRecord) for row in simulation.truth]
     return simulation.chunks(), simulation.accounts, truth
-
-
-def _scale(name: str, events: int) -> float:
-    """Return the scale at which the scenario has about `events` events; sizes grow in proportion to it."""
-    probe = 0.02
-    return min(1.0, max(LEAST_SCALE, probe * events / max(simulate(name, 1, probe, text=False).total_events, 1)))
 
 
 def _recorded(folder: Path) -> tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]:

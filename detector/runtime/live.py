@@ -194,7 +194,7 @@ class Service:
         counts, before = dict(self._accounts.counts), self._counted
         lacked, lacked_before = dict(self._accounts.unavailable), self._lacked
         self._counted, self._lacked = counts, lacked
-        for meter, name in ((metrics.LATE, "late"), (metrics.DUPLICATES, "duplicate"), (metrics.AHEAD, "ahead")):
+        for meter, name in ((metrics.LATE, "late"), (metrics.DUPLICATES, "duplicate"), (metrics.FUTURE, "ahead")):
             self._recorder.add(meter, counts[name] - before[name])
         judged = counts["judged"] - before["judged"]
         if judged:

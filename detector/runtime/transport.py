@@ -40,7 +40,7 @@ SCHEME: Final = "detector-batch"
 _IDLE_SECONDS: Final = 0.05
 _FETCH_WAIT_MS: Final = 100
 """aiokafka has one fetch under way per broker, and Faust lets the broker hold one for 1.5 s when the partitions
-asked for are empty: so long the full ones wait too. On the mock cluster (one batch a fetch) the flow fell to a tenth."""
+asked for are empty: so long the full ones wait too. On the mock cluster, one batch a fetch, it fell to a tenth."""
 
 log = structlog.get_logger()
 _offset = attrgetter("offset")
@@ -88,7 +88,7 @@ class Consumer(aiokafka.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._expected: dict[TP, int] = {}
-        self._holes: dict[TP, int] = {}
+        self._holes: dict[TP, tuple[int, int]] = {}  # expected offset and first one fetched, when last asked again
         self.on_assigned: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
         self.on_revoked: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
         super().__init__(*args, **kwargs)
@@ -180,8 +180,8 @@ class Consumer(aiokafka.Consumer):
             if expected is None or not found:
                 continue
             first = found[0].offset
-            if first > expected and self._holes.get(tp) != first:
-                self._holes[tp] = first
+            if first > expected and self._holes.get(tp) != (expected, first):
+                self._holes[tp] = expected, first
                 again[tp] = expected
                 continue
             if first > expected:

@@ -22,7 +22,7 @@ class BlockReplay:
     name: ClassVar[str] = "block_replay"
     needs: ClassVar[tuple[Column, ...]] = (Column.FOREIGN_BLOCKS_24H,)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.FOREIGN_BLOCKS_24H,)
-    certain: float = 3.0
+    certain: float = 3.0  # so many foreign blocks a day are full strength
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN where no presented block's issuer is known."""

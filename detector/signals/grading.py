@@ -22,8 +22,8 @@ class Grading:
     needs: ClassVar[tuple[Column, ...]] = (Column.TEXTS_24H, Column.GRADINGS_24H)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.GRADINGS_24H,)
     ordinary_share: float = 0.3  # a mixed evaluation account
-    extreme_share: float = 0.9
-    least: float = 20.0
+    extreme_share: float = 0.9  # nearly every prompt grades: full strength
+    least: float = 20.0  # prompts with a sketch in 24 h, below which a share says nothing
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN below `least` prompts with a sketch."""

@@ -24,12 +24,12 @@ class HarvestShape:
     name: ClassVar[str] = "harvest_shape"
     needs: ClassVar[tuple[Column, ...]] = (Column.TURNS_24H, Column.SINGLE_TURN_24H, Column.LONG_OUTPUTS_24H)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.LONG_OUTPUTS_24H, Column.SINGLE_TURN_24H)
-    least: float = 20.0
-    single_from: float = 0.7
+    least: float = 20.0  # requests in 24 h, below which a share says nothing
+    single_from: float = 0.7  # share of single turns where the ramp begins; it ends at all
     long_from: float = 0.1  # 5 % of ordinary answers are as long (public chat and agent traces)
-    long_to: float = 0.6
-    samples_from: float = 0.05
-    samples_to: float = 0.5
+    long_to: float = 0.6  # ... and full strength when most answers are
+    samples_from: float = 0.05  # share of requests for several samples or log-probabilities where the ramp begins ...
+    samples_to: float = 0.5  # ... and where it ends
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN below `least` requests whose turns and lengths are known."""

@@ -22,7 +22,7 @@ class ManyAddresses:
     needs: ClassVar[tuple[Column, ...]] = (Column.ADDRESSES_24H,)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.ADDRESSES_24H,)
     ordinary: float = 12.0  # a phone changes networks a few times a day; an office has a handful
-    extreme: float = 120.0
+    extreme: float = 120.0  # ten times as many: full strength
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN where no request said."""

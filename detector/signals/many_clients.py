@@ -23,7 +23,7 @@ class ManyClients:
     needs: ClassVar[tuple[Column, ...]] = (Column.CLIENTS_24H,)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.CLIENTS_24H,)
     ordinary: float = 5.0  # a person's browser, phone, editor and scripts
-    extreme: float = 40.0
+    extreme: float = 40.0  # eight times as many: full strength
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN where no request said."""

@@ -21,9 +21,9 @@ class NarrowCapability:
     name: ClassVar[str] = "narrow_capability"
     needs: ClassVar[tuple[Column, ...]] = (Column.CAPABILITIES, Column.TOP_CAPABILITY)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.TOP_CAPABILITY,)
-    mixed_share: float = 0.9
-    narrow_share: float = 1.0
-    least: float = 50.0
+    mixed_share: float = 0.9  # share of the most frequent capability where the ramp begins ...
+    narrow_share: float = 1.0  # ... and where it ends: nothing else at all
+    least: float = 50.0  # labelled requests, below which a share says nothing
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN below `least` labelled requests."""

@@ -22,7 +22,7 @@ class NoIdle:
     needs: ClassVar[tuple[Column, ...]] = (Column.ACTIVE_HOURS_24H,)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.ACTIVE_HOURS_24H,)
     waking_hours: float = 18.0  # nobody is awake for longer day after day
-    all_hours: float = 24.0
+    all_hours: float = 24.0  # every hour of the day: full strength
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account."""

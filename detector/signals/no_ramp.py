@@ -29,10 +29,10 @@ class NoRamp:
         Column.OUTPUT_TOKENS_24H,
     )
     rises_with: ClassVar[tuple[Column, ...]] = (Column.INPUT_TOKENS_24H, Column.OUTPUT_TOKENS_24H)
-    young_days: float = 3.0
+    young_days: float = 3.0  # an account up to this age counts as fully young
     grown_days: float = 21.0  # by then most real API clients have had their busiest day
-    some_quota: float = 0.3
-    near_quota: float = 0.9
+    some_quota: float = 0.3  # share of a day's quota where the ramp begins ...
+    near_quota: float = 0.9  # ... and where it ends
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN where age, quota or tokens are unknown."""

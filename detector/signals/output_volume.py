@@ -22,7 +22,7 @@ class OutputVolume:
     needs: ClassVar[tuple[Column, ...]] = (Column.OUTPUT_TOKENS_24H,)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.OUTPUT_TOKENS_24H,)
     ordinary_tokens: float = 1e6  # 857 requests (the peak of a public campaign's accounts) of 1,200 tokens
-    extreme_tokens: float = 3e7
+    extreme_tokens: float = 3e7  # thirty times as many: full strength
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN where no output length is known."""

@@ -23,9 +23,9 @@ class Probing:
     name: ClassVar[str] = "probing"
     needs: ClassVar[tuple[Column, ...]] = (Column.OUTCOMES_24H, Column.REFUSED_24H)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.REFUSED_24H,)
-    ordinary_share: float = 0.1
+    ordinary_share: float = 0.1  # of its requests are refused: where the ramp begins
     extreme_share: float = 0.6  # "most refused"
-    least: float = 20.0
+    least: float = 20.0  # requests with a known outcome in 24 h, below which a share says nothing
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN below `least` known outcomes."""

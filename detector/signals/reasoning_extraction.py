@@ -23,8 +23,8 @@ class ReasoningExtraction:
     needs: ClassVar[tuple[Column, ...]] = (Column.TEXTS_24H, Column.EXTRACTIONS_24H)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.EXTRACTIONS_24H,)
     ordinary_share: float = 0.02  # what a course or a tutor may reach
-    extreme_share: float = 0.3
-    least: float = 20.0
+    extreme_share: float = 0.3  # nearly a third of its prompts: full strength
+    least: float = 20.0  # prompts with a sketch in 24 h, below which a share says nothing
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN below `least` prompts with a sketch."""

@@ -25,8 +25,8 @@ class RegularGaps:
     needs: ClassVar[tuple[Column, ...]] = (Column.GAPS_24H, Column.GAP_OCTAVES_24H)
     rises_with: ClassVar[tuple[Column, ...]] = ()
     loose_octaves: float = 1.2  # two thirds of what independent arrivals show
-    timer_octaves: float = 0.3
-    least: float = 20.0
+    timer_octaves: float = 0.3  # as steady as a timer: full strength
+    least: float = 20.0  # pauses in 24 h, below which their spread says nothing
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN below `least` pauses."""

@@ -24,10 +24,10 @@ class Relay:
     name: ClassVar[str] = "relay"
     needs: ClassVar[tuple[Column, ...]] = (Column.HARNESSES_24H, Column.NETWORKS_24H)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.HARNESSES_24H, Column.NETWORKS_24H)
-    few_harnesses: float = 6.0
-    many_harnesses: float = 40.0
-    few_networks: float = 4.0
-    many_networks: float = 25.0
+    few_harnesses: float = 6.0  # distinct system prompts a day where the ramp begins ...
+    many_harnesses: float = 40.0  # ... and where it ends
+    few_networks: float = 4.0  # distinct networks a day where the ramp begins ...
+    many_networks: float = 25.0  # ... and where it ends
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; NaN where harnesses or networks are unknown."""

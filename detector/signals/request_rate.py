@@ -24,7 +24,7 @@ class RequestRate:
     needs: ClassVar[tuple[Column, ...]] = (Column.REQUESTS_5M,)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.REQUESTS_5M,)
     ordinary_per_minute: float = 60.0  # the fixed rule of a published rate-based detector; agents reach it in bursts
-    extreme_per_minute: float = 1200.0
+    extreme_per_minute: float = 1200.0  # twenty a second: nobody types, and few clients need it
 
     def strengths(self, accounts: AccountColumns) -> F32:
         """Return one strength per account; always known."""

@@ -24,8 +24,8 @@ class TemplateConcentration:
     name: ClassVar[str] = "template_concentration"
     needs: ClassVar[tuple[Column, ...]] = (Column.TEMPLATES_24H, Column.TEMPLATE_EVENNESS_24H)
     rises_with: ClassVar[tuple[Column, ...]] = ()
-    varied: float = 0.5
-    single: float = 0.1
+    varied: float = 0.5  # evenness over templates where the ramp begins ...
+    single: float = 0.1  # ... and where it ends: nearly one template
     least: float = 20.0  # below, the bias correction is larger than what it corrects
 
     def strengths(self, accounts: AccountColumns) -> F32:

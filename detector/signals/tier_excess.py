@@ -25,7 +25,7 @@ class TierExcess:
     name: ClassVar[str] = "tier_excess"
     needs: ClassVar[tuple[Column, ...]] = (Column.TIER, Column.OUTPUT_TOKENS_24H)
     rises_with: ClassVar[tuple[Column, ...]] = (Column.OUTPUT_TOKENS_24H,)
-    excess: float = 10.0
+    excess: float = 10.0  # so many times the allowance: full strength
     # free, pro, team, enterprise, api-1 to api-5: 2026-11, a guess in place of a calibration
     allowances: tuple[float, ...] = (5e4, 3e5, 1e6, 1e8, 1e6, 5e6, 2e7, 5e7, 1e8)
 

@@ -6,7 +6,6 @@ prompts are copied verbatim, legitimate batch jobs are templated through and thr
 a conversation are short and everybody's ("make it shorter"), some of the traffic is not English.
 """
 
-
 from __future__ import annotations
 
 from typing import Final

@@ -7,7 +7,6 @@ agentic scaffolds. The words are invented, and drawn from the vocabularies that 
 naked questions are worded as benign coding and knowledge questions are.
 """
 
-
 from __future__ import annotations
 
 from typing import Final

@@ -4,7 +4,6 @@ Invention, all of it; the kinds of things asked about follow the public prompt c
 Entries are separated by `|`; the grammar skews towards the front of each list.
 """
 
-
 from __future__ import annotations
 
 from typing import Final

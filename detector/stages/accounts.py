@@ -51,6 +51,7 @@ _FACTS_READ: Final = (
 )
 _FACTS_KEPT: Final = (
     "first_seen_ms",
+    "prefix",
     "requests",
     "output_tokens",
     "capabilities",
@@ -76,9 +77,9 @@ class AccountSettings:
     change: float = 0.1  # and in between whenever it moved by so much
     growth: float = 0.05  # an account is judged again when its requests grew by this share ...
     judge_again_ms: int = 1_800_000  # ... or after so long, at the end of a step in which it was active
-    reasons: int = 6
+    reasons: int = 6  # of the readings of an account that is told, the strongest
     ids_per_generation: int = 4_000_000  # recent event ids per partition and ten minutes
-    hot_accounts: int = 1_000_000
+    hot_accounts: int = 1_000_000  # accounts in memory; the coldest wait in the store
     signals: tuple[Signal, ...] = SIGNALS
 
 

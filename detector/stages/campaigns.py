@@ -45,15 +45,14 @@ class CampaignSettings:
 
     sources: int = 8  # link partitions
     cadence_ms: int = 60_000
-    established_days: float = 30.0
-    least_accounts: int = 8
-    watch_at: float = 0.5
-    newborn_days: float = 7.0
-    update_every_ms: int = 5 * 60_000
+    established_days: float = 30.0  # an account older than that is established
+    least_accounts: int = 8  # a smaller group is none
+    watch_at: float = 0.5  # a group is a campaign on watch from this score on
+    newborn_days: float = 7.0  # links first seen so recently are newborn; idle links are forgotten after as long
+    update_every_ms: int = 5 * 60_000  # later updates of a campaign are at least so far apart, in event time
     prompt_updates: int = 20  # the first so many updates of a campaign are not held back
-    overlap: float = 0.25
-    dormant_days: float = 30.0
-    regroup_growth: float = 0.03
+    overlap: float = 0.25  # a group that shares so much of its accounts with a campaign is that campaign
+    regroup_growth: float = 0.03  # links are grouped anew when their edges grew by so much
     hash_key: int = 0
     shadow: bool = False
     weights: Weights = field(default_factory=Weights)
@@ -355,7 +354,7 @@ class CampaignPartition:
         rows = self.accounts.lookup(keys)
         first = np.full(len(keys), np.iinfo(np.int64).max)
         np.minimum.at(first, account, self.edges["first_ms"][edges])
-        labels = self.accounts["labels"][rows]
+        labels, asked = self.accounts["labels"][rows], self.accounts["requests_24h"][rows]
         totals = labels.sum(axis=1)
         window_ms = int(self.settings.newborn_days * DAY_MS)
         recent = newborn(self.links["born_ms"][links], self.start_ms + DAY_MS, step_ms, window_ms)
@@ -375,7 +374,7 @@ class CampaignPartition:
             org=self.accounts["org"][rows],
             prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
-            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / self.accounts["requests_24h"][rows]),
+            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / np.where(asked > 0, asked, np.nan)),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
             young_share=self.share,
             newborn=bool(recent.all()),

@@ -64,16 +64,16 @@ class LinkSettings:
 
     sources: int = 24  # partitions of the request topic
     cadence_ms: int = 60_000
-    established_days: float = 30.0
+    established_days: float = 30.0  # an account older than that is established: what it uses is prevalent
     false_discovery: float = 0.01  # over all links tested
     least_accounts: int = 5  # fewer than that is a team
-    least_purity: float = 0.5
-    newborn_accounts: int = 15
-    newborn_days: float = 7.0
+    least_purity: float = 0.5  # a link stands out only when so much of its young surplus is beyond chance
+    newborn_accounts: int = 15  # a newborn link is told as soon as so many accounts share it
+    newborn_days: float = 7.0  # a link first seen so recently is newborn
     common_accounts: int = 256  # shared by so many without surprise: common
     idle_days: float = 7.0  # an edge or link not used for so long is forgotten
-    filter_slots: int = 1 << 20
-    most_edges: int = 4_000_000
+    filter_slots: int = 1 << 20  # of the first-seen filter: links seen from one account only, 24 bytes each
+    most_edges: int = 4_000_000  # pairs of account and link in memory; the oldest go first
     hash_key: int = 0
 
 
@@ -336,7 +336,7 @@ class LinkPartition:
         common = ~flagged & ~was & (accounts >= s.common_accounts)
         links["flags"][touched[common]] = COMMON
         links["looked_ms"][touched[common]] = step_ms
-        return touched[flagged & ~was]
+        return touched[np.asarray(flagged & ~was, np.bool_)]
 
     # -- output -----------------------------------------------------------------------------
 

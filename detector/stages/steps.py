@@ -132,12 +132,12 @@ def messages(
     of_step = np.cumsum(of_step) - 1
     wide = np.uint64(link_partitions)
     fact_message: U64 = of_step.astype(np.uint64) * wide
-    home: U64 = fact_message + facts["account"] % wide
+    home: U64 = np.add(fact_message, facts["account"] % wide)
 
     find = _Finder(facts)
     at = find(pairs["row"], pairs["step"])
     kind = pairs["kind"].astype(np.uint64)
-    to: U64 = fact_message[at] + pairs["value"] % wide
+    to: U64 = np.add(fact_message[at], pairs["value"] % wide)
     to[kind == MODEL] = home[at[kind == MODEL]]
     key, pairs = gathered((((to << _ACCOUNT_BITS) | at.astype(np.uint64)) << _KIND_BITS) | kind, pairs)
     starts = _starts(key, pairs["value"])

@@ -22,19 +22,17 @@ from detector.runtime.report import cohort_table, parse_bar, summary_table
 from detector.scorecard import ScoreCard
 from tests.bench.settings import pipeline_settings
 
-SMALL = (
+SCENARIOS = (
     "april-june", "relay", "burst", "small-heavy", "hydra-mixed", "succession", "paraphrase-1000",
-    "clean-infrastructure", "naked", "naked-clean", "two-operators", "relay-withheld", "quiet",
+    "clean-infrastructure", "naked", "naked-clean", "two-operators", "block-replay", "relay-withheld", "quiet",
 )  # fmt: skip
-SMALL_EVENTS = 250_000
 
 
 def main(arguments: list[str]) -> int:
     """Run the grid; return the exit code."""
     parser = argparse.ArgumentParser(prog="evaluate", description="score cards of named scenarios over seeds")
     parser.add_argument("--full", action="store_true", help="public sizes instead of some minutes")
-    parser.add_argument("--seeds", type=int, help="how many; 5, or 2 in the small grid")
-    parser.add_argument("--events", type=int, default=SMALL_EVENTS, help="of each scenario in the small grid, about")
+    parser.add_argument("--seeds", type=int, help="how many; 5, or 3 in the small grid")
     parser.add_argument("--only", help="scenarios, separated by commas")
     parser.add_argument("--streams", nargs="+", type=Path, metavar="FOLDER", help="recorded streams")
     parser.add_argument("--no-baselines", action="store_true", help="the detector alone")
@@ -45,14 +43,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out/evaluate"))
     options = parser.parse_args(arguments)
-    scenarios = options.only.split(",") if options.only else list(SMALL)
+    scenarios = options.only.split(",") if options.only else list(SCENARIOS)
     if options.streams:
         scenarios = [folder.name for folder in options.streams]
         jobs = [Job(f.name, baselines=not options.no_baselines, folder=f) for f in options.streams]
     else:
-        seeds = options.seeds or (5 if options.full else 2)
-        events = None if options.full else options.events
-        jobs = jobs_of(scenarios, seeds, events, baselines=not options.no_baselines)
+        seeds = options.seeds or (5 if options.full else 3)
+        jobs = jobs_of(scenarios, seeds, full=options.full, baselines=not options.no_baselines)
     console = Console() if sys.stdout.isatty() else Console(width=240)
     try:
         bars = bars_of(scenarios, full=options.full, extra=[parse_bar(text) for text in options.bar])

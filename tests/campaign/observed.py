@@ -150,7 +150,8 @@ class Crowd:
             "first_seen_ms": lambda account: self.first_seen.get(account, step * MINUTE),
             "requests": lambda account: self.requests.get(account, 0),
             "output_tokens": lambda account: 100 * self.requests.get(account, 0),
-            "single_turn_24h": lambda _: self.single_turn,
+            "requests_24h": lambda account: self.requests.get(account, 0),
+            "single_turn_24h": lambda account: self.single_turn * self.requests.get(account, 0),
             "prefix": self.prefix,
         }
         return observation.encode(observed(step, self.source, rows, **{**columns, **more}))

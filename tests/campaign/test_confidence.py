@@ -63,13 +63,14 @@ def test_what_repeats_each_other_is_watched_whatever_else_it_shows() -> None:
     assert loud(work_list=math.nan) == "critical"  # unknown is no repeat
 
 
-def test_what_is_over_within_an_hour_is_watched_unless_no_class_could_ask_so_much() -> None:
-    assert loud(hours=0.9) == "watch"
-    assert loud(hours=0.9, requests=5_000) == "critical"
-    assert loud(hours=1.0) == "critical"
+def test_what_is_over_within_an_hour_and_a_half_is_watched_unless_no_class_could_ask_so_much() -> None:
+    assert loud(hours=1.4) == "watch"
+    assert loud(hours=1.4, requests=5_000) == "critical"
+    assert loud(hours=1.5) == "critical"
 
 
 def test_what_sits_in_one_place_must_have_gone_on_for_half_a_day() -> None:
     assert loud(hours=11.9, spread=0.0) == "watch"
+    assert loud(hours=11.9, spread=0.0, requests=50_000) == "critical"
     assert loud(hours=12.0, spread=0.0) == "critical"
     assert loud(hours=11.9, spread=0.1) == "critical"

@@ -213,6 +213,12 @@ def test_the_place_is_judged_over_the_accounts_whose_network_is_known() -> None:
     assert strength("spread", group(**even(), prefix=known)) == 0
 
 
+def test_stragglers_do_not_make_a_class_go_on() -> None:
+    last = np.full(40, HOUR)
+    last[:3] = 10 * HOUR
+    assert strength("duration", group(**even(), last_ms=last)) == 0
+
+
 def test_questions_and_answers_stand_out_from_conversations() -> None:
     assert strength("single_turn", group(**even())) == 1
     assert strength("single_turn", group(**even(), single_turn=np.full(40, 0.4))) == 0

@@ -41,7 +41,7 @@ async def world() -> tuple[Store, list[dict[str, Any]]]:
     for stage, partitions in ((accounts, 2), (links, 1), (campaigns, 1)):
         for partition in range(partitions):
             stage.assign(partition, {})
-    simulation = simulate("demo", 3, 0.1)
+    simulation = simulate("demo", 3, scale=0.1)
     accounts.learn(simulation.accounts)
     store = MemoryStore()
     for chunk in simulation.chunks():

@@ -119,7 +119,8 @@ class World:
         await store.close()
 
     async def stop(self, worker: subprocess.Popen[bytes]) -> float:
-        """Stop a worker in order; return how many seconds that took."""
+        """Stop a worker in order, once it is a member; return how many seconds that took."""
+        await self.joined(worker)
         started = time.monotonic()
         worker.send_signal(signal.SIGTERM)
         code = await asyncio.to_thread(worker.wait, 30)

@@ -34,7 +34,7 @@ class Fetching(Consumer):
         self.app = SimpleNamespace(consumer_generation_id=1)
         self.log, self.fetches, self.at, self.sought = log, list(fetches), 0, False
 
-    async def _wait_next_records(self, timeout: float) -> Any:
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109
         start, count = self.fetches.pop() if self.fetches else (None, 3)
         if start is None or self.sought:
             start, self.sought = self.at, False

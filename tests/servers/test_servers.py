@@ -54,9 +54,7 @@ def test_only_the_topics_that_are_missing_are_created(kafka_server: servers.Kafk
     assert topics.create(kafka_server.address, [first, second]) == [second.name]
 
 
-def test_a_topic_with_another_number_of_partitions_is_refused(
-    kafka_server: servers.KafkaServer, own_name: str
-) -> None:
+def test_a_topic_with_another_number_of_partitions_is_refused(kafka_server: servers.KafkaServer, own_name: str) -> None:
     topics.create(kafka_server.address, [Topic(own_name, 2)])
     with pytest.raises(ConfigError, match="has 2 partitions, not 3"):
         topics.create(kafka_server.address, [Topic(own_name, 3)])

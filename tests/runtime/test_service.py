@@ -1,0 +1,236 @@
+"""`detector run` on real Apache Kafka and real Redis, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from detector import config as configuration
+from detector.campaign import observation
+from detector.config import Config
+from detector.errors import InputError, Unavailable
+from detector.runtime import servers, topics
+from detector.runtime.live import Service
+from detector.runtime.servers import KafkaServer, RedisServer
+
+pytestmark = pytest.mark.asyncio
+
+START_MS = 1_780_000_000_000
+MINUTE_MS = 60_000
+
+
+def configured(name: str, kafka: str, redis: str, **more: str) -> Config:
+    names = {f"DETECTOR_TOPICS_{role}": f"{name}-{role.lower()}" for role in ROLES}
+    given = {
+        **names,
+        "DETECTOR_KAFKA_BROKERS": kafka,
+        "DETECTOR_KAFKA_GROUP": name,
+        "DETECTOR_STORE_URL": redis,
+        "DETECTOR_STORE_PREFIX": name,
+        "DETECTOR_TOPICS_PARTITIONS": "2",
+        "DETECTOR_TOPICS_LINK_PARTITIONS": "1",
+        "DETECTOR_TOPICS_REPLICATION": "1",
+        "DETECTOR_STREAM_COMMIT_MS": "200",
+        "DETECTOR_STREAM_IDLE_MS": "500",
+        "DETECTOR_WEB_PORT": str(servers.free_port()),
+    }
+    return configuration.load(None, {**given, **more})
+
+
+ROLES = (
+    "REQUESTS", "ACCOUNTS", "FINDINGS", "VERDICTS", "FEEDBACK", "DEAD_LETTERS", "OBSERVATIONS", "CANDIDATES",
+)  # fmt: skip
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[tuple[Service, asyncio.Task[None]]]:
+    service = Service(config)
+    task = asyncio.create_task(service.run())
+    try:
+        yield service, task
+    finally:
+        service.worker.stop()
+        await asyncio.wait([task], timeout=30)
+
+
+@asynccontextmanager
+async def producing(config: Config) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=config.kafka.brokers)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def read(config: Config, topic: str, enough: Callable[[list[Any]], bool]) -> list[Any]:
+    """Read a topic from its beginning until there is enough of it."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=config.kafka.brokers, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        found: list[Any] = []
+        deadline = time.monotonic() + 60
+        while not enough(found):
+            assert time.monotonic() < deadline, found
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += records
+        return found
+    finally:
+        await consumer.stop()
+
+
+def event(number: int, time_ms: int, account: str = "a") -> bytes:
+    return msgspec.json.encode({"id": str(number), "time_ms": time_ms, "account_id": account, "model": "m"})
+
+
+async def test_what_is_no_event_becomes_a_dead_letter_with_its_reason_and_place(
+    kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
+) -> None:
+    config = configured(own_name, kafka_server.address, redis_server.url)
+    await asyncio.to_thread(topics.create_all, config)
+    async with producing(config) as producer, running(config):
+        await producer.send_and_wait(config.topics.requests, event(1, START_MS), partition=1)
+        await producer.send_and_wait(config.topics.requests, b"{nonsense", key=b"k", partition=1)
+        await producer.send_and_wait(
+            config.topics.requests, event(2, START_MS) + b"\n{}\n" + event(3, START_MS), partition=1
+        )
+        first, second = await read(config, config.topics.dead_letters, lambda found: len(found) >= 2)
+    assert first.key == b"k"
+    assert first.value == b"{nonsense"
+    assert dict(first.headers) == {
+        "reason": b"invalid_json",
+        "source-topic": config.topics.requests.encode(),
+        "source-partition": b"1",
+        "source-offset": b"1",
+    }
+    assert second.value == b"{}"
+    assert dict(second.headers)["source-line"] == b"2"
+    assert dict(second.headers)["reason"] == b"missing_field"
+
+
+async def test_a_topic_of_something_else_stops_the_worker_which_says_so(
+    kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
+) -> None:
+    config = configured(own_name, kafka_server.address, redis_server.url, DETECTOR_DEAD_LETTERS_WINDOW="50")
+    await asyncio.to_thread(topics.create_all, config)
+    async with producing(config) as producer, running(config) as (_, task):
+        for _ in range(200):
+            await producer.send(config.topics.requests, b"<xml/>", partition=0)
+        await producer.flush()
+        with pytest.raises(InputError, match="could not be read"):
+            await asyncio.wait_for(task, 60)
+
+
+async def test_a_partition_without_events_follows_the_clock_of_the_others(
+    kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
+) -> None:
+    config = configured(own_name, kafka_server.address, redis_server.url, DETECTOR_STREAM_LATENESS_MS="60000")
+    await asyncio.to_thread(topics.create_all, config)
+
+    def both_spoke(found: list[Any]) -> bool:
+        said = [observation.decode(record.value) for record in found]
+        return {one.source for one in said if one.step * MINUTE_MS >= START_MS} == {0, 1}
+
+    async with producing(config) as producer, running(config):
+        for minute in range(10):
+            await producer.send_and_wait(
+                config.topics.requests, event(minute, START_MS + minute * MINUTE_MS), partition=0
+            )
+        found = await read(config, config.topics.observations, both_spoke)
+    idle = [one for one in (observation.decode(record.value) for record in found) if one.source == 1]
+    assert all(one.step * MINUTE_MS < START_MS + 9 * MINUTE_MS for one in idle), "never ahead of the allowed lateness"
+
+
+async def test_the_account_topic_is_known_before_the_first_event_is_judged_and_followed_after(
+    kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
+) -> None:
+    config = configured(own_name, kafka_server.address, redis_server.url)
+    await asyncio.to_thread(topics.create_all, config)
+    known = START_MS - 40 * 86_400_000
+
+    def record(account: str) -> bytes:
+        return msgspec.json.encode({"account_id": account, "created_ms": known})
+
+    def ages(found: list[Any]) -> dict[str, int]:
+        said = [observation.decode(one.value).accounts for one in found]
+        return {account: int(created) for one in said for account, created in zip(one.ids, one.created_ms, strict=True)}
+
+    async with producing(config) as producer:
+        for account in ("a", "b"):
+            await producer.send_and_wait(config.topics.accounts, record(account), key=account.encode())
+        async with running(config):
+            await producer.send_and_wait(config.topics.requests, event(1, START_MS, "a"), partition=0)
+            await producer.send_and_wait(config.topics.requests, event(2, START_MS, "late"), partition=0)
+            await producer.send_and_wait(config.topics.requests, event(3, START_MS + 2 * MINUTE_MS, "x"), partition=0)
+            first = await read(config, config.topics.observations, lambda found: {"a", "late"} <= ages(found).keys())
+            await producer.send_and_wait(config.topics.accounts, record("late"), key=b"late")
+            sent = 4
+
+            def learned(found: list[Any]) -> bool:
+                return ages(found).get("late") == known
+
+            found: list[Any] = []
+            while not learned(found):
+                sent += 1
+                at_ms = START_MS + sent * 2 * MINUTE_MS
+                await producer.send_and_wait(config.topics.requests, event(sent, at_ms, "late"), partition=0)
+                before = len(found)
+                found = await read(config, config.topics.observations, lambda now, n=before: len(now) > n)
+    assert ages(first)["a"] == known
+    assert ages(first)["late"] == -1, "without a record its age is unknown"
+
+
+async def test_it_tells_whether_it_is_alive_ready_and_how_it_is_doing(
+    kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
+) -> None:
+    config = configured(own_name, kafka_server.address, redis_server.url)
+    await asyncio.to_thread(topics.create_all, config)
+    async with producing(config) as producer, running(config), aiohttp.ClientSession() as session:
+        await producer.send_and_wait(config.topics.requests, event(1, START_MS), partition=0)
+        base = f"http://127.0.0.1:{config.web.port}"
+        deadline = time.monotonic() + 60
+        ready, page = 0, ""
+        wanted = ("detector_events_total 1.0", 'detector_lag_records{partition="0",stage="accounts"} 0.0')
+        while ready != 200 or not all(line in page for line in wanted):
+            assert time.monotonic() < deadline, page
+            try:
+                async with session.get(f"{base}/readyz") as answer:
+                    ready = answer.status
+                async with session.get(f"{base}/metrics") as answer:
+                    page = await answer.text()
+            except aiohttp.ClientError:
+                continue
+        async with session.get(f"{base}/healthz") as answer:
+            assert answer.status == 200
+    assert "detector_records_total 1.0" in page
+    assert "detector_store_available 1.0" in page
+
+
+async def test_without_a_broker_it_ends_and_says_which_service_is_away(
+    redis_server: RedisServer, own_name: str
+) -> None:
+    config = configured(own_name, f"127.0.0.1:{servers.free_port()}", redis_server.url)
+    with pytest.raises(Unavailable, match="kafka"):
+        await Service(config).run()
+
+
+async def test_on_the_mock_cluster_it_works_as_on_kafka(own_name: str) -> None:
+    with servers.mock_kafka() as address:
+        config = configured(
+            own_name, address, "redis://unused", DETECTOR_STORE_KIND="memory", DETECTOR_TOPICS_PARTITIONS="4"
+        )
+        async with producing(config) as producer, running(config):
+            for minute in range(5):
+                await producer.send_and_wait(
+                    config.topics.requests, event(minute, START_MS + minute * MINUTE_MS), partition=0
+                )
+            found = await read(config, config.topics.observations, lambda found: len(found) >= 3)
+    assert {observation.decode(record.value).source for record in found} == {0}
