@@ -7,7 +7,7 @@ ties; time does (24 and 8 partitions: five times that of 4 and 1, on 100,000 eve
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +16,12 @@ from detector.pipeline import PipelineSettings
 
 PARTITIONS: Final = 4
 LINK_PARTITIONS: Final = 1
+PARTITION_SETTINGS: Final = {
+    "DETECTOR_TOPICS_PARTITIONS": str(PARTITIONS),
+    "DETECTOR_TOPICS_LINK_PARTITIONS": str(LINK_PARTITIONS),
+}
 
 
 def pipeline_settings(config: Path | None) -> PipelineSettings:
     """Return the settings of a configuration file, or the defaults, on these partitions."""
-    usual = load(config).pipeline()
-    return PipelineSettings(
-        accounts=replace(usual.accounts, link_partitions=LINK_PARTITIONS),
-        links=replace(usual.links, sources=PARTITIONS),
-        campaigns=replace(usual.campaigns, sources=LINK_PARTITIONS),
-    )
+    return load(config, {**os.environ, **PARTITION_SETTINGS}).pipeline()
