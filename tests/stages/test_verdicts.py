@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.campaign import candidate
 from detector.finding import Finding, Verdict
 from detector.stages import journal
 from detector.stages.campaigns import CampaignPartition, CampaignSettings, CampaignStage, Issuing
@@ -22,14 +23,14 @@ PARTITIONS = 2
 ENFORCING = VerdictPolicy(enforce=True, ttl_ms=HOUR)
 
 
-def for_three_hours(minute: int) -> Sequence[Row]:
-    return harvest()(minute) if minute < 180 else []
+def with_a_pause(minute: int) -> Sequence[Row]:
+    return harvest()(minute) if minute < 180 or 360 <= minute < 420 else []
 
 
 @cache
 def recording() -> tuple[tuple[bytes, ...], ...]:
-    """The candidate records of two link partitions: three hours of a harvest, then three without."""
-    return tuple(map(tuple, candidates_of(recorded(for_three_hours), PARTITIONS)))
+    """The candidate records of two link partitions: a harvest, a pause in which verdicts end, and the harvest again."""
+    return tuple(map(tuple, candidates_of(recorded(with_a_pause, hours=9), PARTITIONS)))
 
 
 def in_turn() -> list[bytes]:
@@ -86,6 +87,8 @@ def test_when_the_harvest_is_over_every_verdict_ends_with_a_tombstone_and_not_be
             standing[account] = verdict
     assert ended == set(HARVEST)
     assert not standing
+    issued = [verdict.issued_ms for _, verdict in verdicts_of(expected()) if verdict]
+    assert max(issued) - min(issued) > 3 * HOUR, "it was issued anew after the pause"
 
 
 def test_without_enforcement_and_in_the_shadow_nothing_is_issued() -> None:
@@ -106,8 +109,17 @@ def test_however_the_partitions_interleave_the_messages_are_the_same(runs: list[
     assert tuple(published(stage_of(), records)) == expected()
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.integers(0, 106)))
+def test_steps_in_which_a_partition_has_nothing_to_say_may_be_closed_one_by_one_or_many_at_once(kept: set[int]) -> None:
+    first, second = recording()
+    last = len(second) - 1
+    thin = [one for n, one in enumerate(second) if n in kept or n == last or len(candidate.decode(one).facts.ids)]
+    assert tuple(published(stage_of(), [*first, *thin])) == expected()
+
+
 @settings(max_examples=10, deadline=None)
-@given(st.integers(0, 2 * 72), st.booleans())
+@given(st.integers(0, 2 * 108), st.booleans())
 def test_a_worker_that_takes_over_goes_on_with_the_verdicts_that_stand(cut: int, snapshot: bool) -> None:
     with mock.patch.object(journal, "SNAPSHOT_AT_LEAST_BYTES", 0 if snapshot else 1 << 30):
         first = stage_of()
