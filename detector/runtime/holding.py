@@ -181,6 +181,14 @@ class Holding:
             self.stored = claim.offset
             self.held = True
 
+    def starts_at(self, offset: int) -> None:
+        """Take the offset from which the partition is delivered, where the store knew none.
+
+        Where there is a position it stays: records that were delivered before may have moved it meanwhile.
+        """
+        if self.position is None:
+            self.position = offset
+
     def leave(self) -> None:
         """Absorb nothing more and end every wait: a rebalance begins, or the worker stops."""
         self.held = False

@@ -14,6 +14,10 @@ off or, when it would leave a hole, asked for again:
     expected 100, chunk  90..119   deliver 100..119
     expected 100, chunk 140..149   a stale fetch or a real hole in the log (compaction, retention,
                                    transaction markers): seek to 100 and see; the same again is a hole
+
+Between a rebalance and the moment when all partitions are taken over, Faust throws away what it is
+given. A fetch that was under way then may bring records of a partition that is started already:
+they are not given to Faust, and asked for again.
 """
 
 from __future__ import annotations
@@ -121,13 +125,12 @@ class Consumer(aiokafka.Consumer):
         """Deliver nothing of the partition until `start_at`."""
         self._expected.pop(tp, None)
 
-    def lag(self, tp: TP) -> int | None:
-        """Return how many records of a delivered partition are still to be fetched; None: not known yet."""
-        expected = self._expected.get(tp)
+    def lag(self, tp: TP, position: int | None) -> int | None:
+        """Return how many records of a delivered partition there are from `position` on; None: not known yet."""
         with contextlib.suppress(AssertionError, KafkaError, IllegalStateError):
             end = self._kafka.highwater(tp)
-            if expected is not None and end is not None:
-                return max(int(end) - expected, 0)
+            if tp in self._expected and position is not None and end is not None:
+                return max(int(end) - position, 0)
         return None
 
     async def tell_progress(self, offsets: Mapping[TP, int]) -> None:
@@ -180,6 +183,9 @@ class Consumer(aiokafka.Consumer):
             if expected is None or not found:
                 continue
             first = found[0].offset
+            if not self.flow_active:
+                again[tp] = expected
+                continue
             if first > expected and self._holes.get(tp) != (expected, first):
                 self._holes[tp] = expected, first
                 again[tp] = expected

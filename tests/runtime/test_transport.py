@@ -26,15 +26,19 @@ class Fetching(Consumer):
     """The consumer above a log instead of a broker; `fetches` are (where from, how many) of each fetch.
 
     A fetch from elsewhere than the position was under way when a rebalance moved the position. One that
-    begins after the consumer's own seek cannot be.
+    begins after the consumer's own seek cannot be. The first `stopped` fetches return while Faust throws
+    away what it is given.
     """
 
-    def __init__(self, log: list[int], fetches: list[tuple[int | None, int]]) -> None:
+    def __init__(self, log: list[int], fetches: list[tuple[int | None, int]], stopped: int = 0) -> None:
+        self.stopped = stopped
         self._expected, self._holes, self._read_offset = {ONE: 0}, {}, {}
         self.app = SimpleNamespace(consumer_generation_id=1)
         self.log, self.fetches, self.at, self.sought = log, list(fetches), 0, False
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109
+        self.flow_active = self.stopped <= 0
+        self.stopped -= 1
         start, count = self.fetches.pop() if self.fetches else (None, 3)
         if start is None or self.sought:
             start, self.sought = self.at, False
@@ -50,15 +54,18 @@ class Fetching(Consumer):
 @given(
     log=st.sets(st.integers(0, 40)).map(sorted),
     fetches=st.lists(st.tuples(st.none() | st.integers(0, 45), st.integers(1, 10)), max_size=12),
+    stopped=st.integers(0, 3),
 )
 def test_a_partition_is_delivered_whole_and_in_order_whatever_was_fetched_when(
-    log: list[int], fetches: list[tuple[int | None, int]]
+    log: list[int], fetches: list[tuple[int | None, int]], stopped: int
 ) -> None:
     async def everything() -> list[Any]:
-        consumer = Fetching(log, fetches)
+        consumer = Fetching(log, fetches, stopped)
         chunks = []
-        for _ in range(len(fetches) + 2 * len(log) + 2):
-            chunks += [message.value async for _, message in consumer.getmany(0.0)]
+        for _ in range(len(fetches) + 2 * len(log) + 2 + stopped):
+            given = [message.value async for _, message in consumer.getmany(0.0)]
+            assert consumer.flow_active or not given
+            chunks += given
         return chunks
 
     chunks = asyncio.run(everything())
