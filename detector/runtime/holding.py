@@ -31,6 +31,8 @@ from detector.stages import Stage
 from detector.stores import Commit, Message, Store
 
 _RETRY_SECONDS: Final = 0.25
+_CLOCK_ROW: Final = "~clock"
+"""Where a commit leaves the partition's clock for workers that have idle partitions only. No stage reads it."""
 
 log = structlog.get_logger()
 
@@ -78,6 +80,10 @@ class Feed(Protocol):
     def topic(self) -> str:
         """The name of the topic on the broker."""
 
+    @property
+    def follows(self) -> bool:
+        """Whether the clock of a partition without records has to follow the others."""
+
     def take(self, partition: int, records: Sequence[Any]) -> Taken:
         """Decode records of one partition; never raises for what is in a record that strangers write."""
 
@@ -88,7 +94,7 @@ class Feed(Protocol):
         """Give the payload to the stage, after the rows that it needs."""
 
     def clock_ms(self, partition: int) -> int:
-        """Return the event time that the partition has reached; -1: none, or it needs no clock of others."""
+        """Return the event time that the partition has reached; -1: none yet."""
 
     def advance(self, partition: int, clock_ms: int) -> None:
         """Declare that nothing older than `clock_ms` will come to this idle partition."""
@@ -132,6 +138,11 @@ class Lane:
         # A drain may let rows of any partition leave memory, so it must not fall between the look
         # for what is missing and the absorbing.
         self.lock = asyncio.Lock()
+
+    async def stored_clock_ms(self, partition: int) -> int:
+        """Return a partition's clock as its owner committed it last; -1: none yet. Raises Unavailable."""
+        rows = await self.store.rows(self.feed.stage.name, partition, [_CLOCK_ROW])
+        return int(rows.get(_CLOCK_ROW, b"-1"))
 
 
 class Holding:
@@ -286,6 +297,8 @@ class Holding:
                         return
                     async with self.lane.lock:
                         rows, outbox = self.stage.drain(self.partition)
+                        if self.lane.feed.follows:
+                            rows[_CLOCK_ROW] = b"%d" % self.clock_ms()
                     self._commit = Commit(offset=self.position, rows=rows, outbox=outbox)
                     self._uncommitted = False
                 if not await self._tried(self._store, wait=wait):

@@ -133,6 +133,10 @@ class Consumer(aiokafka.Consumer):
                 return max(int(end) - position, 0)
         return None
 
+    def partitions(self, topic: str) -> range:
+        """Return the numbers of the partitions that a topic of ours has."""
+        return range(len(self._kafka.partitions_for_topic(topic) or ()))
+
     async def tell_progress(self, offsets: Mapping[TP, int]) -> None:
         """Commit offsets to Kafka, for lag dashboards only: nothing here ever reads them."""
         told = {

@@ -55,8 +55,9 @@ class WorkerSettings:
     """What a worker needs to know of its surroundings.
 
     `commit_seconds`: state is committed so often; with something to publish, after `publish_seconds`.
-    `idle_seconds`: a partition without lag for so long lets its clock follow the others, `lateness_ms`
-    behind. `session_seconds`: the group takes a silent worker's partitions away after that.
+    `idle_seconds`: a partition without lag for so long lets its clock follow the newest of its topic, whoever
+    owns that one, `lateness_ms` behind.
+    `session_seconds`: the group takes a silent worker's partitions away after that.
     `instance`: static membership (a pod's name): a restart within the session does not rebalance.
     """
 
@@ -110,6 +111,7 @@ class Worker:
         self._fenced_at: dict[TP, float] = {}
         self._committed_at: dict[TP, float] = {}
         self._busy_at: dict[TP, float] = {}
+        self._elsewhere: dict[str, tuple[float, int]] = {}  # when other workers' newest clock was looked up, and it
         self._absorbing: set[str] = set()  # the topics whose agent has a chunk in hand
         self._behind: dict[TP, tuple[int | None, float]] = {}  # where one with lag stands, and since when
         self._told: set[TP] = set()
@@ -319,9 +321,9 @@ class Worker:
             return
         now, settings = time.monotonic(), self.settings
         try:
-            if now - self._busy_at[tp] >= settings.idle_seconds and self._lag(tp) == 0:
-                clocks = [one.clock_ms() for one in self._holdings.values() if one.held]
-                await holding.advance(max(clocks, default=-1) - settings.lateness_ms)
+            idle = now - self._busy_at[tp] >= settings.idle_seconds and self._lag(tp) == 0
+            if idle and holding.lane.feed.follows:
+                await holding.advance(await self._newest_ms(holding.lane) - settings.lateness_ms)
             since = now - self._committed_at[tp]
             due = since >= settings.commit_seconds or (since >= settings.publish_seconds and holding.waiting())
             if due and holding.dirty:
@@ -329,6 +331,19 @@ class Worker:
                 self._committed_at[tp] = time.monotonic()
         except Fenced:
             self._fenced(tp)
+
+    async def _newest_ms(self, lane: Lane) -> int:
+        """Return the newest clock of the stage: here as it is, elsewhere as it was committed and lately seen."""
+        topic, now = lane.feed.topic, time.monotonic()
+        here = {tp.partition: one for tp, one in self._holdings.items() if tp.topic == topic and one.held}
+        asked_at, elsewhere_ms = self._elsewhere.get(topic, (-1e9, -1))
+        if now - asked_at >= self.settings.idle_seconds:
+            others = set(self._consumer.partitions(topic)) - here.keys()
+            with contextlib.suppress(Unavailable):  # the next commit says so, and waits
+                stored = await asyncio.gather(*map(lane.stored_clock_ms, sorted(others)))
+                elsewhere_ms = max(stored, default=elsewhere_ms)
+            self._elsewhere[topic] = now, elsewhere_ms
+        return max([elsewhere_ms, *(one.clock_ms() for one in here.values())])
 
     async def _watch(self) -> None:
         """Take over what could not be taken over before, or stands still; give up when Faust has."""
