@@ -20,6 +20,7 @@ from detector.errors import InputError, Unavailable
 from detector.runtime import servers, topics
 from detector.runtime.live import Service
 from detector.runtime.servers import KafkaServer, RedisServer
+from tests.servers import environment
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,26 +29,13 @@ MINUTE_MS = 60_000
 
 
 def configured(name: str, kafka: str, redis: str, **more: str) -> Config:
-    names = {f"DETECTOR_TOPICS_{role}": f"{name}-{role.lower()}" for role in ROLES}
     given = {
-        **names,
-        "DETECTOR_KAFKA_BROKERS": kafka,
-        "DETECTOR_KAFKA_GROUP": name,
-        "DETECTOR_STORE_URL": redis,
-        "DETECTOR_STORE_PREFIX": name,
+        **environment(name, kafka, redis),
         "DETECTOR_TOPICS_PARTITIONS": "2",
         "DETECTOR_TOPICS_LINK_PARTITIONS": "1",
-        "DETECTOR_TOPICS_REPLICATION": "1",
-        "DETECTOR_STREAM_COMMIT_MS": "200",
         "DETECTOR_STREAM_IDLE_MS": "500",
-        "DETECTOR_WEB_PORT": str(servers.free_port()),
     }
     return configuration.load(None, {**given, **more})
-
-
-ROLES = (
-    "REQUESTS", "ACCOUNTS", "FINDINGS", "VERDICTS", "FEEDBACK", "DEAD_LETTERS", "OBSERVATIONS", "CANDIDATES",
-)  # fmt: skip
 
 
 @asynccontextmanager
