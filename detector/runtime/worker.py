@@ -218,6 +218,8 @@ class Worker:
         self._assigned = frozenset(tp for tp in assigned if tp.topic in self._lane_of)
         for tp in set(self._holdings) - self._assigned:
             self._holdings.pop(tp).forget()
+        for lane in self.lanes:
+            lane.away.clear()  # whoever waited has left; taking over finds out anew
         self._joined = True
         log.info("assigned", partitions=len(self._assigned), resumable=len(self._holdings))
         self._fenced_at.clear()
@@ -246,7 +248,9 @@ class Worker:
                 offset = await self._consumer.start_at(tp, holding.position)
             except Unavailable as error:
                 log.warning("take_over_waits", topic=tp.topic, partition=tp.partition, error=str(error))
+                holding.lane.waits(error)
                 return
+            holding.lane.goes_on()
             holding.starts_at(offset)
             self._busy_at[tp] = self._committed_at[tp] = time.monotonic()
             self._started.add(tp)

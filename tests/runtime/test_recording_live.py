@@ -303,6 +303,36 @@ async def test_redis_away_for_ten_seconds_in_mid_stream_is_told_and_does_not_sho
             await live.says_what_a_replay_says()
 
 
+async def test_a_worker_that_dies_while_redis_is_away_does_not_show(
+    kafka_server: KafkaServer, own_name: str, tmp_path: Path
+) -> None:
+    """The other one is given its partitions and cannot take them over: it waits, says so, and then goes on."""
+    accounts, lines, _ = recording()
+    with servers.redis(tmp_path / "redis") as redis:
+        async with opened(own_name, kafka_server, redis, tmp_path) as live:
+            await live.send([], accounts)
+            killed, other = await live.start(), await live.start()
+            await live.send(lines[: len(lines) // 2])
+            await live.counting(killed, other)
+            await asyncio.to_thread(redis.stop)
+            await live.send(lines[len(lines) // 2 :])
+            killed.kill()
+
+            async def cannot_take_over() -> bool:
+                available = await live.measured(other, metrics.STORE_AVAILABLE)
+                return available == 0 and bool(live.said(other, "take_over_waits"))
+
+            await live.until(cannot_take_over)
+            await asyncio.to_thread(redis.start)
+            await live.begin(killed)
+
+            async def took_over() -> bool:
+                return await live.measured(other, metrics.STORE_AVAILABLE) == 1
+
+            await live.until(took_over)
+            await live.says_what_a_replay_says()
+
+
 BAD = {
     b'{"id": "\xff", "time_ms": 1, "account_id": "a", "model": "m"}': "invalid_utf8",
     b"{half an obj": "invalid_json",
