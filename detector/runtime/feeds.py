@@ -37,6 +37,8 @@ class RecordKeyed(Stage, Protocol):
 class RequestFeed:
     """Request events for the account stage."""
 
+    follows = True
+
     def __init__(self, stage: AccountKeyed, topic: str, hash_key: int, recorder: Recorder) -> None:
         self.stage = stage
         self.topic = topic
@@ -83,7 +85,9 @@ class RequestFeed:
 
 
 class RecordFeed:
-    """Internal records for the link and the campaign stage."""
+    """Internal records for the link and the campaign stage; their sources say themselves when they are idle."""
+
+    follows = False
 
     def __init__(self, stage: RecordKeyed, topic: str) -> None:
         self.stage = stage
@@ -107,4 +111,4 @@ class RecordFeed:
         return self.stage.clock_ms(partition)
 
     def advance(self, partition: int, clock_ms: int) -> None:
-        """Nothing: the sources of an internal topic say themselves when they are idle."""
+        """Nothing."""

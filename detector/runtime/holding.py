@@ -31,6 +31,8 @@ from detector.stages import Stage
 from detector.stores import Commit, Message, Store
 
 _RETRY_SECONDS: Final = 0.25
+_CLOCK_ROW: Final = "~clock"
+"""Where a commit leaves the partition's clock for workers that have idle partitions only. No stage reads it."""
 
 log = structlog.get_logger()
 
@@ -78,6 +80,10 @@ class Feed(Protocol):
     def topic(self) -> str:
         """The name of the topic on the broker."""
 
+    @property
+    def follows(self) -> bool:
+        """Whether the clock of a partition without records has to follow the others."""
+
     def take(self, partition: int, records: Sequence[Any]) -> Taken:
         """Decode records of one partition; never raises for what is in a record that strangers write."""
 
@@ -88,7 +94,7 @@ class Feed(Protocol):
         """Give the payload to the stage, after the rows that it needs."""
 
     def clock_ms(self, partition: int) -> int:
-        """Return the event time that the partition has reached; -1: none, or it needs no clock of others."""
+        """Return the event time that the partition has reached; -1: none yet."""
 
     def advance(self, partition: int, clock_ms: int) -> None:
         """Declare that nothing older than `clock_ms` will come to this idle partition."""
@@ -132,6 +138,23 @@ class Lane:
         # A drain may let rows of any partition leave memory, so it must not fall between the look
         # for what is missing and the absorbing.
         self.lock = asyncio.Lock()
+
+    def waits(self, error: Unavailable) -> None:
+        """Note a service that is away, and say so when that is news."""
+        if error.service not in self.away:
+            log.warning("waiting", stage=self.feed.stage.name, service=error.service, error=str(error))
+        self.away.add(error.service)
+
+    def goes_on(self) -> None:
+        """Note that what was waited for is done."""
+        if self.away:
+            log.info("going_on", stage=self.feed.stage.name, services=sorted(self.away))
+            self.away.clear()
+
+    async def stored_clock_ms(self, partition: int) -> int:
+        """Return a partition's clock as its owner committed it last; -1: none yet. Raises Unavailable."""
+        rows = await self.store.rows(self.feed.stage.name, partition, [_CLOCK_ROW])
+        return int(rows.get(_CLOCK_ROW, b"-1"))
 
 
 class Holding:
@@ -181,6 +204,14 @@ class Holding:
             self.stored = claim.offset
             self.held = True
 
+    def starts_at(self, offset: int) -> None:
+        """Take the offset from which the partition is delivered, where the store knew none.
+
+        Where there is a position it stays: records that were delivered before may have moved it meanwhile.
+        """
+        if self.position is None:
+            self.position = offset
+
     def leave(self) -> None:
         """Absorb nothing more and end every wait: a rebalance begins, or the worker stops."""
         self.held = False
@@ -224,6 +255,8 @@ class Holding:
                     self.lane.recorder.add(DEAD_LETTERS, reason=letter.reason)
             self.lane.quality.count(taken.events, len(taken.dead), self.lane.feed.topic)
             async with self.lane.lock:
+                if self._gone():  # while we waited, and perhaps forgotten by now
+                    return False
                 rows: dict[str, bytes] = {}
                 keys = self.lane.feed.wanted(taken.payload)
                 if keys and not await self._waited(lambda: self._recall(rows, keys)):
@@ -233,6 +266,9 @@ class Holding:
             self.position = max(end, self.position)
             self._uncommitted = True
             return True
+
+    def _gone(self) -> bool:
+        return not self.held
 
     async def _recall(self, rows: dict[str, bytes], keys: list[str]) -> None:
         rows |= await self.lane.store.rows(*self._name, keys)
@@ -274,12 +310,14 @@ class Holding:
                 if self._outbox and not await self._tried(self._publish, wait=wait):
                     return
                 if self._commit is None:
-                    if not self._uncommitted or self.position is None:
-                        return
                     async with self.lane.lock:
+                        if not self._uncommitted or self.position is None:
+                            return
                         rows, outbox = self.stage.drain(self.partition)
-                    self._commit = Commit(offset=self.position, rows=rows, outbox=outbox)
-                    self._uncommitted = False
+                        if self.lane.feed.follows:
+                            rows[_CLOCK_ROW] = b"%d" % self.clock_ms()
+                        self._commit = Commit(offset=self.position, rows=rows, outbox=outbox)
+                        self._uncommitted = False
                 if not await self._tried(self._store, wait=wait):
                     return
         except Fenced:
@@ -314,15 +352,11 @@ class Holding:
             except Fenced:
                 raise
             except Unavailable as error:
-                if error.service not in self.lane.away:
-                    log.warning("waiting", stage=self.stage.name, service=error.service, error=str(error))
-                self.lane.away.add(error.service)
+                self.lane.waits(error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                if self.lane.away:
-                    log.info("going_on", stage=self.stage.name, services=sorted(self.lane.away))
-                    self.lane.away.clear()
-                return True
+                self.lane.goes_on()
+                return self.held
         return False
 
     @contextlib.contextmanager

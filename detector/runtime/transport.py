@@ -14,6 +14,11 @@ off or, when it would leave a hole, asked for again:
     expected 100, chunk  90..119   deliver 100..119
     expected 100, chunk 140..149   a stale fetch or a real hole in the log (compaction, retention,
                                    transaction markers): seek to 100 and see; the same again is a hole
+
+From the beginning of a rebalance until all partitions are taken over, Faust throws away what it is
+given. A fetch that was under way then may bring records of a partition that is started already:
+they are not given to Faust, and asked for again. Nor may the end of a rebalance that another one
+overtook set records flowing: Faust clears its queues once more at the end of the later one.
 """
 
 from __future__ import annotations
@@ -88,6 +93,9 @@ class Consumer(aiokafka.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._expected: dict[TP, int] = {}
+        self._flowing = False  # what is yielded now reaches the agents
+        self._revocations = 0
+        self._taken_over = False  # since the last revocation
         self._holes: dict[TP, tuple[int, int]] = {}  # expected offset and first one fetched, when last asked again
         self.on_assigned: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
         self.on_revoked: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
@@ -121,14 +129,17 @@ class Consumer(aiokafka.Consumer):
         """Deliver nothing of the partition until `start_at`."""
         self._expected.pop(tp, None)
 
-    def lag(self, tp: TP) -> int | None:
-        """Return how many records of a delivered partition are still to be fetched; None: not known yet."""
-        expected = self._expected.get(tp)
+    def lag(self, tp: TP, position: int | None) -> int | None:
+        """Return how many records of a delivered partition there are from `position` on; None: not known yet."""
         with contextlib.suppress(AssertionError, KafkaError, IllegalStateError):
             end = self._kafka.highwater(tp)
-            if expected is not None and end is not None:
-                return max(int(end) - expected, 0)
+            if tp in self._expected and position is not None and end is not None:
+                return max(int(end) - position, 0)
         return None
+
+    def partitions(self, topic: str) -> range:
+        """Return the numbers of the partitions that a topic of ours has."""
+        return range(len(self._kafka.partitions_for_topic(topic) or ()))
 
     async def tell_progress(self, offsets: Mapping[TP, int]) -> None:
         """Commit offsets to Kafka, for lag dashboards only: nothing here ever reads them."""
@@ -148,6 +159,8 @@ class Consumer(aiokafka.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop delivering, let the runtime finish, and let Faust clear its queues."""
+        self._revocations += 1
+        self._flowing = self._taken_over = False
         self._expected.clear()
         await self.on_revoked(frozenset(revoked))
         await super().on_partitions_revoked(revoked)
@@ -160,12 +173,19 @@ class Consumer(aiokafka.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Let the runtime take over what is assigned: the offsets are those of its store."""
+        revocations = self._revocations
         await self.on_assigned(frozenset(self.assignment()))
+        self._taken_over = revocations == self._revocations
         return dict(self._expected)
+
+    def resume_flow(self) -> None:
+        """Let records flow, unless this ends a rebalance that another one overtook."""
+        super().resume_flow()
+        self._flowing = self._taken_over
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109
         started = {tp for tp in active_partitions or () if tp in self._expected}
-        if not started:  # to aiokafka the empty set means all
+        if not started or not self._flowing:  # to aiokafka the empty set means all
             await self.sleep(_IDLE_SECONDS)
             return {}
         found: Mapping[TP, list[Any]] = await super()._getmany(started, timeout)
@@ -180,6 +200,9 @@ class Consumer(aiokafka.Consumer):
             if expected is None or not found:
                 continue
             first = found[0].offset
+            if not self._flowing:
+                again[tp] = expected
+                continue
             if first > expected and self._holes.get(tp) != (expected, first):
                 self._holes[tp] = expected, first
                 again[tp] = expected

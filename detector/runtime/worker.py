@@ -44,6 +44,7 @@ _TELL_SECONDS: Final = 5.0
 _TAKE_OVER_SECONDS: Final = 20.0  # a rebalance waits so long for the store, then goes on without it
 _SETTLE_SECONDS: Final = 5.0  # a revocation or stop takes no longer for commits and publication
 _STOP_SECONDS: Final = 15.0
+_STILL_SECONDS: Final = 10.0  # a partition with records of which none come is started anew
 _QUEUED_CHUNKS: Final = 16  # between fetching and a stage, over all of its partitions
 
 log = structlog.get_logger()
@@ -54,8 +55,9 @@ class WorkerSettings:
     """What a worker needs to know of its surroundings.
 
     `commit_seconds`: state is committed so often; with something to publish, after `publish_seconds`.
-    `idle_seconds`: a partition without lag for so long lets its clock follow the others, `lateness_ms`
-    behind. `session_seconds`: the group takes a silent worker's partitions away after that.
+    `idle_seconds`: a partition without lag for so long lets its clock follow the newest of its topic, whoever
+    owns that one, `lateness_ms` behind.
+    `session_seconds`: the group takes a silent worker's partitions away after that.
     `instance`: static membership (a pod's name): a restart within the session does not rebalance.
     """
 
@@ -109,6 +111,9 @@ class Worker:
         self._fenced_at: dict[TP, float] = {}
         self._committed_at: dict[TP, float] = {}
         self._busy_at: dict[TP, float] = {}
+        self._elsewhere: dict[str, tuple[float, int]] = {}  # when other workers' newest clock was looked up, and it
+        self._absorbing: set[str] = set()  # the topics whose agent has a chunk in hand
+        self._behind: dict[TP, tuple[int | None, float]] = {}  # where one with lag stands, and since when
         self._told: set[TP] = set()
         self._joined = False
         self._ended: asyncio.Future[None] | None = None
@@ -180,9 +185,12 @@ class Worker:
         """Return the next offset of every partition that is worked on, and its lag in records; -1: not known yet."""
         found = {}
         for tp in sorted(self._started):
-            position, lag = self._holdings[tp].position, self._consumer.lag(tp)
+            position, lag = self._holdings[tp].position, self._lag(tp)
             found[f"{tp.topic}:{tp.partition}"] = position or 0, -1 if lag is None else lag
         return found
+
+    def _lag(self, tp: TP) -> int | None:
+        return self._consumer.lag(tp, self._holdings[tp].position)
 
     def measure(self, now_ms: int) -> None:
         """Set the gauges that are true at a time only; `now_ms` is the machine's clock."""
@@ -192,7 +200,7 @@ class Worker:
         self._told = set(self._started)
         slowest: dict[str, int] = {}
         for tp in self._started:
-            name, lag = self._lane_of[tp.topic].feed.stage.name, self._consumer.lag(tp)
+            name, lag = self._lane_of[tp.topic].feed.stage.name, self._lag(tp)
             if lag is not None:
                 recorder.set(LAG, lag, stage=name, partition=str(tp.partition))
             clock_ms = self._holdings[tp].clock_ms()
@@ -210,6 +218,8 @@ class Worker:
         self._assigned = frozenset(tp for tp in assigned if tp.topic in self._lane_of)
         for tp in set(self._holdings) - self._assigned:
             self._holdings.pop(tp).forget()
+        for lane in self.lanes:
+            lane.away.clear()  # whoever waited has left; taking over finds out anew
         self._joined = True
         log.info("assigned", partitions=len(self._assigned), resumable=len(self._holdings))
         self._fenced_at.clear()
@@ -235,10 +245,13 @@ class Worker:
             holding = self._holdings.setdefault(tp, Holding(self._lane_of[tp.topic], tp.partition))
             try:
                 await holding.take_over()
-                holding.position = await self._consumer.start_at(tp, holding.position)
+                offset = await self._consumer.start_at(tp, holding.position)
             except Unavailable as error:
                 log.warning("take_over_waits", topic=tp.topic, partition=tp.partition, error=str(error))
+                holding.lane.waits(error)
                 return
+            holding.lane.goes_on()
+            holding.starts_at(offset)
             self._busy_at[tp] = self._committed_at[tp] = time.monotonic()
             self._started.add(tp)
 
@@ -281,16 +294,18 @@ class Worker:
         holding = self._holdings.get(chunk.tp)
         if holding is None or chunk.tp not in self._started:
             return
+        self._absorbing.add(chunk.tp.topic)
         try:
             if await holding.absorb(chunk.start, chunk.end, chunk.records):
                 self._busy_at[chunk.tp] = time.monotonic()
             elif holding.held and chunk.tp in self._started:
-                self._consumer.stop_delivering(chunk.tp)
-                self._started.discard(chunk.tp)  # `_watch` starts it where it stands
+                self._restart(chunk.tp)
         except Fenced:
             self._fenced(chunk.tp)
         except Exception as error:  # noqa: BLE001  # Faust would restart the actor and go on behind the record
             self._fail(error)
+        finally:
+            self._absorbing.discard(chunk.tp.topic)
 
     async def _care(self, lane: Lane) -> None:
         topic, told_at = lane.feed.topic, time.monotonic()
@@ -310,9 +325,9 @@ class Worker:
             return
         now, settings = time.monotonic(), self.settings
         try:
-            if now - self._busy_at[tp] >= settings.idle_seconds and self._consumer.lag(tp) == 0:
-                clocks = [one.clock_ms() for one in self._holdings.values() if one.held]
-                await holding.advance(max(clocks, default=-1) - settings.lateness_ms)
+            idle = now - self._busy_at[tp] >= settings.idle_seconds and self._lag(tp) == 0
+            if idle and holding.lane.feed.follows:
+                await holding.advance(await self._newest_ms(holding.lane) - settings.lateness_ms)
             since = now - self._committed_at[tp]
             due = since >= settings.commit_seconds or (since >= settings.publish_seconds and holding.waiting())
             if due and holding.dirty:
@@ -321,14 +336,53 @@ class Worker:
         except Fenced:
             self._fenced(tp)
 
+    async def _newest_ms(self, lane: Lane) -> int:
+        """Return the newest clock of the stage: here as it is, elsewhere as it was committed and lately seen."""
+        topic, now = lane.feed.topic, time.monotonic()
+        here = {tp.partition: one for tp, one in self._holdings.items() if tp.topic == topic and one.held}
+        asked_at, elsewhere_ms = self._elsewhere.get(topic, (-1e9, -1))
+        if now - asked_at >= self.settings.idle_seconds:
+            others = set(self._consumer.partitions(topic)) - here.keys()
+            with contextlib.suppress(Unavailable):  # the next commit says so, and waits
+                stored = await asyncio.gather(*map(lane.stored_clock_ms, sorted(others)))
+                elsewhere_ms = max(stored, default=elsewhere_ms)
+            self._elsewhere[topic] = now, elsewhere_ms
+        return max([elsewhere_ms, *(one.clock_ms() for one in here.values())])
+
     async def _watch(self) -> None:
-        """Take over what could not be taken over before; give up when Faust has."""
+        """Take over what could not be taken over before, or stands still; give up when Faust has."""
         while True:
             await asyncio.sleep(10 * _ROUND_SECONDS)
             if self._app.crashed:
                 raise Unavailable("kafka", f"Faust crashed: {self._app.crash_reason!r}")
             if not self._app.rebalancing:
+                self._start_what_stands_still()
                 self._take_over()
+
+    def _start_what_stands_still(self) -> None:
+        """Begin anew, from its position, every partition that has records and of which none come.
+
+        Between the broker and us are two layers that may drop what they fetched when partitions change
+        hands. If they do, that is a delay and a line in the log, and not a partition that is never read again.
+        """
+        now, before, self._behind = time.monotonic(), self._behind, {}
+        for tp in sorted(self._started):
+            position = self._holdings[tp].position
+            if not self._lag(tp) or tp.topic in self._absorbing or self._lane_of[tp.topic].away:
+                continue
+            stood_at, since = before.get(tp, (None, now))
+            if stood_at != position:
+                since = now
+            if now - since < _STILL_SECONDS:
+                self._behind[tp] = position, since
+            else:
+                log.warning("stood_still", topic=tp.topic, partition=tp.partition, offset=position)
+                self._restart(tp)
+
+    def _restart(self, tp: TP) -> None:
+        """Deliver nothing of the partition until `_watch` starts it where it stands."""
+        self._consumer.stop_delivering(tp)
+        self._started.discard(tp)
 
     # -- the account topic ----------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class LinkSettings:
     established_days: float = 30.0  # an account older than that is established: what it uses is prevalent
     false_discovery: float = 0.01  # over all links tested
     least_accounts: int = 5  # fewer than that is a team
-    least_purity: float = 0.5  # a link stands out only when so much of its young surplus is beyond chance
+    least_purity: float = 0.7  # a link stands out only when so much of its young surplus is beyond chance
     newborn_accounts: int = 15  # a newborn link is told as soon as so many accounts share it
     newborn_days: float = 7.0  # a link first seen so recently is newborn
     common_accounts: int = 256  # shared by so many without surprise: common

@@ -13,9 +13,10 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import msgspec
@@ -24,12 +25,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from detector import config as configuration
 from detector import metrics
+from detector.account import AccountRecord
 from detector.config import Config
 from detector.errors import Unavailable
 from detector.finding import Finding
 from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
-from tests.bench.recordings import Stream
+
+if TYPE_CHECKING:
+    from tests.bench.recordings import Stream
 
 WORKERS: Final = 2
 QUIET_SECONDS: Final = 20.0
@@ -69,7 +73,7 @@ def findings_through_kafka(
         config = configuration.load(config_file, {**os.environ, **environment})
         topics.create_all(config)
         told(f"Apache Kafka at {kafka.address}, Redis at {redis.url}")
-        asyncio.run(_send(config, stream))
+        asyncio.run(send(config, stream.accounts, (line for chunk in stream.chunks() for line in chunk)))
         told(f"{len(stream.events):,} events and {len(stream.accounts):,} account records are in Kafka")
         for number, port in enumerate(ports):
             worker = Worker(
@@ -81,27 +85,41 @@ def findings_through_kafka(
         return asyncio.run(_collect(config, ports, len(stream.events), told))
 
 
-async def _send(config: Config, stream: Stream) -> None:
-    encode = msgspec.json.encode
-    records = ((r.account_id.encode(), encode(r)) for r in stream.accounts)
-    events = ((_keyed.decode(line).account_id.encode(), line) for chunk in stream.chunks() for line in chunk)
-    producer = AIOKafkaProducer(bootstrap_servers=config.kafka.brokers, linger_ms=20, max_batch_size=1 << 19)
+async def send(config: Config, accounts: Iterable[AccountRecord], lines: Iterable[bytes]) -> None:
+    """Send account records, then events, each keyed by its account; return when the broker has all of them."""
+    records = ((one.account_id.encode(), msgspec.json.encode(one)) for one in accounts)
+    events = ((_keyed.decode(line).account_id.encode(), line) for line in lines)
+    await send_all(config.kafka.brokers, config.topics.accounts, records)
+    await send_all(config.kafka.brokers, config.topics.requests, events)
+
+
+async def send_all(brokers: str, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    """Send keys and values in their order, as fast as the broker takes them; return when it has all of them."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=brokers, linger_ms=20, max_batch_size=1 << 19, enable_idempotence=True
+    )
     await producer.start()
     try:
-        for topic, pairs in ((config.topics.accounts, records), (config.topics.requests, events)):
-            await _send_all(producer, topic, pairs)
+        waiting = []
+        for key, value in pairs:
+            waiting.append(await producer.send(topic, value, key=key))
+            if len(waiting) >= _BACKLOG:
+                await asyncio.gather(*waiting)
+                waiting.clear()
+        await asyncio.gather(*waiting)
     finally:
         await producer.stop()
 
 
-async def _send_all(producer: AIOKafkaProducer, topic: str, pairs: Iterator[tuple[bytes, bytes]]) -> None:
-    waiting = []
-    for key, value in pairs:
-        waiting.append(await producer.send(topic, value, key=key))
-        if len(waiting) >= _BACKLOG:
-            await asyncio.gather(*waiting)
-            waiting.clear()
-    await asyncio.gather(*waiting)
+async def page(session: aiohttp.ClientSession, port: int) -> dict[str, float]:
+    """Return the metrics of a worker by name, summed over their labels; nothing while it does not answer."""
+    found: Counter[str] = Counter()
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            for family in text_string_to_metric_families(await answer.text()):
+                for sample in family.samples:
+                    found[sample.name] += sample.value
+    return found
 
 
 async def _collect(config: Config, ports: Sequence[int], events: int, told: Callable[[str], None]) -> list[Finding]:
@@ -118,7 +136,7 @@ async def _collect(config: Config, ports: Sequence[int], events: int, told: Call
                 came = [_finding.decode(r.value) for records in batches.values() for r in records if r.value]
                 findings += came
                 now = time.monotonic()
-                seen = sum([await _counted(session, port) for port in ports])
+                seen = int(sum([(await page(session, port)).get(metrics.EVENTS.name, 0) for port in ports]))
                 if seen > counted or came:
                     counted, moved = max(seen, counted), now
                 if counted >= events and now - moved > QUIET_SECONDS:
@@ -130,12 +148,3 @@ async def _collect(config: Config, ports: Sequence[int], events: int, told: Call
                     told(f"{counted:,} events counted, {len(findings):,} findings")
     finally:
         await consumer.stop()
-
-
-async def _counted(session: aiohttp.ClientSession, port: int) -> int:
-    """Return how many events this worker has counted; 0 while it does not answer."""
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-            families = text_string_to_metric_families(await answer.text())
-            return int(sum(s.value for f in families for s in f.samples if s.name == metrics.EVENTS.name))
-    return 0

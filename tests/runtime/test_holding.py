@@ -108,7 +108,7 @@ class World:
     async def take(self, one: Holding) -> None:
         """Take over, from the log's beginning where nothing was ever committed."""
         await one.take_over()
-        one.position = one.position or 0
+        one.starts_at(0)
 
     async def absorb(self, one: Holding, records: int) -> None:
         at = one.position or 0
@@ -253,6 +253,18 @@ async def test_records_before_the_position_are_passed_over_and_a_hole_is_refused
     await one.commit()
     stored, _ = await world.outcome()
     assert stored.total() == 30
+
+
+@pytest.mark.asyncio
+async def test_records_absorbed_while_delivery_was_being_asked_for_are_not_taken_back() -> None:
+    world = World()
+    one = world.workers[0]
+    await world.take(one)
+    asked_for = one.position
+    assert asked_for is not None
+    await world.absorb(one, 20)
+    one.starts_at(asked_for)
+    assert one.position == 20
 
 
 @pytest.mark.asyncio

@@ -14,11 +14,16 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from faust.types import TP
 
 from detector.runtime import servers, topics
+from detector.runtime import worker as worker_module
 from detector.runtime.servers import KafkaServer, RedisServer
 from detector.runtime.topics import Topic
+from detector.runtime.transport import Chunk
+from detector.runtime.worker import Worker
 from detector.stores.redis import RedisStore
+from tests.runtime import toy
 from tests.runtime.toy import EVERY, decoded
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
@@ -223,6 +228,40 @@ async def test_a_worker_that_joins_and_leaves_changes_nothing(
         await world.stop(stays)
         await world.all_stored()
     finally:
+        await world.close()
+
+
+async def test_what_was_fetched_and_never_reached_the_stage_is_fetched_again(
+    kafka_server: KafkaServer,
+    redis_server: RedisServer,
+    own_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even when nothing follows it: so much is needed before the gap in the offsets would show."""
+    monkeypatch.setattr(worker_module, "_STILL_SECONDS", 1.0)
+    lost: set[TP] = set()
+
+    class Losing(Worker):
+        async def _work(self, chunk: Chunk) -> None:
+            if chunk.tp not in lost:
+                lost.add(chunk.tp)
+                return
+            await super()._work(chunk)
+
+    monkeypatch.setattr(toy, "Worker", Losing)
+    world = await opened(own_name, kafka_server, redis_server, tmp_path)
+    await world.send(2)
+    worker, store, publisher = toy.worker(own_name, kafka_server.address, redis_server.url, {"session_seconds": 6.0})
+    running = asyncio.create_task(worker.run())
+    try:
+        await world.all_seen()
+        assert len(lost) == PARTITIONS + 2 + 1
+    finally:
+        worker.stop()
+        await running
+        await publisher.stop()
+        await store.close()
         await world.close()
 
 

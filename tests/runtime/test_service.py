@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -22,6 +22,7 @@ from detector.finding import Verdict
 from detector.runtime import servers, topics
 from detector.runtime.live import Service
 from detector.runtime.servers import KafkaServer, RedisServer
+from tests.servers import environment
 
 pytestmark = pytest.mark.asyncio
 
@@ -31,26 +32,13 @@ AFTER_MS = START_MS + 2 * MINUTE_MS
 
 
 def configured(name: str, kafka: str, redis: str, **more: str) -> Config:
-    names = {f"DETECTOR_TOPICS_{role}": f"{name}-{role.lower()}" for role in ROLES}
     given = {
-        **names,
-        "DETECTOR_KAFKA_BROKERS": kafka,
-        "DETECTOR_KAFKA_GROUP": name,
-        "DETECTOR_STORE_URL": redis,
-        "DETECTOR_STORE_PREFIX": name,
+        **environment(name, kafka, redis),
         "DETECTOR_TOPICS_PARTITIONS": "2",
         "DETECTOR_TOPICS_LINK_PARTITIONS": "1",
-        "DETECTOR_TOPICS_REPLICATION": "1",
-        "DETECTOR_STREAM_COMMIT_MS": "200",
         "DETECTOR_STREAM_IDLE_MS": "500",
-        "DETECTOR_WEB_PORT": str(servers.free_port()),
     }
     return configuration.load(None, {**given, **more})
-
-
-ROLES = (
-    "REQUESTS", "ACCOUNTS", "FINDINGS", "VERDICTS", "FEEDBACK", "DEAD_LETTERS", "OBSERVATIONS", "CANDIDATES",
-)  # fmt: skip
 
 
 @asynccontextmanager
@@ -132,17 +120,31 @@ async def test_a_topic_of_something_else_stops_the_worker_which_says_so(
             await asyncio.wait_for(task, 60)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_a_partition_without_events_follows_the_clock_of_the_others(
-    kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
+    workers: int, kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
 ) -> None:
-    config = configured(own_name, kafka_server.address, redis_server.url, DETECTOR_STREAM_LATENESS_MS="60000")
+    """Also when its worker has no partition that has events."""
+    configs = [
+        configured(own_name, kafka_server.address, redis_server.url, DETECTOR_STREAM_LATENESS_MS="60000")
+        for _ in range(workers)
+    ]
+    config = configs[0]
     await asyncio.to_thread(topics.create_all, config)
 
     def both_spoke(found: list[Any]) -> bool:
         said = [observation.decode(record.value) for record in found]
         return {one.source for one in said if one.step * MINUTE_MS >= START_MS} == {0, 1}
 
-    async with producing(config) as producer, running(config):
+    async with AsyncExitStack() as stack:
+        producer = await stack.enter_async_context(producing(config))
+        services = [(await stack.enter_async_context(running(one)))[0] for one in configs]
+        deadline = time.monotonic() + 60
+        while not (all(s.worker.ready for s in services) and sum(s.worker.counts[0] for s in services) == 4):
+            assert time.monotonic() < deadline
+            await services[0].ready()
+        owned = [{one for one in s.worker.positions() if one.startswith(config.topics.requests)} for s in services]
+        assert all(owned), "each worker has a partition of requests"
         for minute in range(10):
             await producer.send_and_wait(
                 config.topics.requests, event(minute, START_MS + minute * MINUTE_MS), partition=0

@@ -34,3 +34,18 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.K
 def own_name() -> str:
     """A name that no other test of this run has: a prefix for keys, topics and groups."""
     return f"test{next(_names)}"
+
+
+def environment(name: str, kafka: str, redis: str) -> dict[str, str]:
+    """Return the settings of a worker whose topics, group and keys begin with `name`, for tests that wait for it."""
+    roles = "REQUESTS ACCOUNTS FINDINGS VERDICTS FEEDBACK DEAD_LETTERS OBSERVATIONS CANDIDATES".split()
+    return {
+        **{f"DETECTOR_TOPICS_{role}": f"{name}-{role.lower()}" for role in roles},
+        "DETECTOR_KAFKA_BROKERS": kafka,
+        "DETECTOR_KAFKA_GROUP": name,
+        "DETECTOR_STORE_URL": redis,
+        "DETECTOR_STORE_PREFIX": name,
+        "DETECTOR_TOPICS_REPLICATION": "1",
+        "DETECTOR_STREAM_COMMIT_MS": "200",
+        "DETECTOR_WEB_PORT": str(servers.free_port()),
+    }
