@@ -308,7 +308,9 @@ class Pending:
         """Add pairs of the open step."""
         self._raw.append(pairs)
         self._raw_size += len(pairs)
-        if self._raw_size > FOLD_AT:
+        if self._raw_size > max(
+            FOLD_AT, self._size
+        ):  # of pairs that are nearly all different, little is folded for long
             self._fold()
 
     def _fold(self) -> None:
