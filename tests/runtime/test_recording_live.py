@@ -49,7 +49,7 @@ SETTINGS = {
     "DETECTOR_TOPICS_LINK_PARTITIONS": "2",
     "DETECTOR_KAFKA_SESSION_MS": "6000",
     "DETECTOR_KAFKA_FETCH_BYTES": "65536",  # some hundred events
-    "DETECTOR_ACCOUNTS_HOT_ACCOUNTS": "500",  # most accounts leave memory and come back; a replay keeps all
+    "DETECTOR_ACCOUNTS_HOT_ACCOUNTS": "20",  # nearly all accounts leave memory and come back; a replay keeps all
     "DETECTOR_LOG_FORMAT": "json",
 }
 HARVEST = Dials(
