@@ -181,7 +181,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     def pipeline(self) -> PipelineSettings:
         """Return the settings of the three stages."""
-        return PipelineSettings(self.accounts, self.links, self.campaigns)
+        return PipelineSettings(self.accounts, self.links, self.campaigns, self.verdicts)
 
 
 _AGREED: Final[dict[str, str]] = {

@@ -23,7 +23,7 @@ from detector.decoders import REASONS
 
 STAGES: Final = ("accounts", "links", "campaigns")
 SEVERITIES: Final = ("watch", "warning", "critical")
-BOUNDS: Final = ("accounts", "event_ids", "links", "edges", "members", "outbox")
+BOUNDS: Final = ("event_ids", "edges")
 SINK_NAMES: Final = ("kafka", "log", "ndjson")
 
 _STAGE: Final = ("stage", STAGES)
@@ -178,7 +178,7 @@ VERDICTS: Final = Meter(
 CANARY: Final = Meter(
     "detector_canary_findings_total",
     "counter",
-    "Findings about the canary accounts, whose traffic must raise one",
+    "Findings about the canary accounts (signals.canary.account_ids), one for each time that one is judged",
     "None for an hour: the path from Kafka to findings is broken somewhere; follow it by the metrics above",
 )
 SIGNAL_AVAILABLE: Final = Meter(
@@ -191,7 +191,8 @@ SIGNAL_AVAILABLE: Final = Meter(
 DROPPED: Final = Meter(
     "detector_dropped_total",
     "counter",
-    "What was forgotten because a bound was reached",
+    "What was forgotten because a bound was reached: event ids beyond accounts.ids_per_generation (a later repetition "
+    "is counted twice), pairs of account and link beyond links.most_edges (the least recent)",
     "Raise the bound if memory allows, or add workers; detection goes on with less",
     (("bound", BOUNDS),),
 )

@@ -18,6 +18,7 @@ from detector.stages.accounts import AccountSettings, AccountStage
 from detector.stages.campaigns import CampaignSettings, CampaignStage
 from detector.stages.links import LinkSettings, LinkStage
 from detector.stores import Message
+from detector.verdict import VerdictPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class PipelineSettings:
     accounts: AccountSettings
     links: LinkSettings
     campaigns: CampaignSettings
+    verdicts: VerdictPolicy = VerdictPolicy()
 
 
 class Pipeline:
@@ -36,7 +38,7 @@ class Pipeline:
         """Start every partition from nothing."""
         self.accounts = AccountStage(settings.accounts, durable=False)
         self.links = LinkStage(settings.links, durable=False)
-        self.campaigns = CampaignStage(settings.campaigns, durable=False)
+        self.campaigns = CampaignStage(settings.campaigns, settings.verdicts, durable=False)
         self._sources = range(settings.links.sources)
         self._link_partitions = range(settings.campaigns.sources)
         for stage, partitions in (

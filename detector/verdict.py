@@ -7,18 +7,21 @@ The policy is safe by default: it issues nothing until `enforce` is set, `watch`
 verdict, and `block` comes only from a configuration that says so. A verdict ends by itself
 (`ttl_ms` of event time after it was issued) and is issued again only while findings still support
 it and half of that time has passed, so that a campaign of 25,000 accounts does not rewrite 25,000
-verdicts at each of its updates. No verdict means `allow`: whatever is lost here fails open.
+verdicts at each of its updates. A finding that nothing was heard of for seven such times asks for nothing
+any more. No verdict means `allow`: whatever is lost here fails open.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 import msgspec
 
 from detector.finding import Action, Finding, Verdict
 
+FORGOTTEN_AFTER: Final = 7  # times that a verdict lasts
 _RANK: Final[dict[Action, int]] = {"allow": 0, "verify": 1, "throttle": 2, "block": 3}
 
 
@@ -43,12 +46,19 @@ def action_of(finding: Finding, policy: VerdictPolicy) -> Action:
 
 
 class _Held(msgspec.Struct):
-    """A finding that stands: its members and what it asks for."""
+    """A finding that stands: its members, what it asks for, and when it was last heard of."""
 
     members: set[str]
     action: Action
     reason_code: str
     score: float
+    time_ms: int
+
+
+class _Dump(msgspec.Struct, array_like=True):
+    held: list[tuple[str, list[str], _Held]]
+    issued: list[Verdict]
+    swept: int
 
 
 Change = tuple[str, Verdict | None]
@@ -62,11 +72,13 @@ class Verdicts:
         self.policy = policy
         self._held: dict[str, _Held] = {}
         self._of: dict[str, set[str]] = {}  # account -> the findings it is in
-        self._issued: dict[str, Verdict] = {}
+        self._issued: dict[str, Verdict] = {}  # in the order in which they were issued
+        self._swept = 0
 
     def absorb(self, finding: Finding) -> list[Change]:
         """Take the next update of a finding; return the verdicts that change, None where one ends, by account."""
-        held = self._held.setdefault(finding.finding_id, _Held(set(), "allow", "", 0.0))
+        self._forget(finding.time_ms)
+        held = self._held.setdefault(finding.finding_id, _Held(set(), "allow", "", 0.0, 0))
         action = action_of(finding, self.policy)
         touched = set(finding.accounts_added) | set(finding.accounts_removed)
         held.members |= set(finding.accounts_added)
@@ -79,7 +91,7 @@ class Verdicts:
                 touched.add(account_id)
         gone = held.members if finding.state == "cleared" else set(finding.accounts_removed)
         held.members = held.members - gone
-        held.action, held.score = action, finding.score
+        held.action, held.score, held.time_ms = action, finding.score, finding.time_ms
         held.reason_code = finding.reasons[0].signal if finding.reasons else finding.kind
         for account_id in held.members:
             self._of.setdefault(account_id, set()).add(finding.finding_id)
@@ -90,11 +102,44 @@ class Verdicts:
         return [change for account_id in sorted(touched) for change in self._decide(account_id, finding.time_ms)]
 
     def expire(self, time_ms: int) -> list[Change]:
-        """Return the tombstones of the verdicts that have ended by `time_ms`."""
-        ended = sorted(a for a, verdict in self._issued.items() if verdict.expires_ms <= time_ms)
+        """Return the tombstones of the verdicts that have ended by `time_ms`, in the order in which they were issued.
+
+        That is the order in which they end, so that however often one asks, the same ends in the same order.
+        """
+        ended = list(takewhile(lambda account_id: self._issued[account_id].expires_ms <= time_ms, self._issued))
         for account_id in ended:
             del self._issued[account_id]
         return [(account_id, None) for account_id in ended]
+
+    def dump(self) -> bytes:
+        """Return everything as bytes; equal states give equal bytes."""
+        held = [
+            (finding_id, sorted(one.members), msgspec.structs.replace(one, members=set()))
+            for finding_id, one in sorted(self._held.items())
+        ]
+        return msgspec.msgpack.encode(_Dump(held, list(self._issued.values()), self._swept))
+
+    def load(self, data: bytes) -> None:
+        """Become the dumped state."""
+        dump = msgspec.msgpack.decode(data, type=_Dump)
+        self._held = {
+            finding_id: msgspec.structs.replace(held, members=set(members)) for finding_id, members, held in dump.held
+        }
+        self._issued = {verdict.account_id: verdict for verdict in dump.issued}
+        self._swept, self._of = dump.swept, {}
+        for finding_id, held in self._held.items():
+            for account_id in held.members:
+                self._of.setdefault(account_id, set()).add(finding_id)
+
+    def _forget(self, time_ms: int) -> None:
+        """Once in a verdict's time, drop the findings that were not heard of for FORGOTTEN_AFTER such times."""
+        if time_ms < self._swept + self.policy.ttl_ms:
+            return
+        self._swept = time_ms
+        silent_ms = time_ms - FORGOTTEN_AFTER * self.policy.ttl_ms
+        for finding_id in [f for f, held in self._held.items() if held.time_ms < silent_ms]:
+            for account_id in self._held.pop(finding_id).members:
+                self._leave(account_id, finding_id)
 
     def _leave(self, account_id: str, finding_id: str) -> None:
         findings = self._of.get(account_id, set())
@@ -122,5 +167,6 @@ class Verdicts:
             expires_ms=time_ms + self.policy.ttl_ms,
             limit_tokens_per_minute=self.policy.limit_tokens_per_minute if held.action == "throttle" else None,
         )
+        self._issued.pop(account_id, None)  # so that they stand in the order in which they end
         self._issued[account_id] = verdict
         return [(account_id, verdict)]

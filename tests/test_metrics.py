@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_a_metric_says_what_it_means_and_what_to_do(meter: Meter) -> None:
     assert meter.meaning
     assert meter.what_to_do
     assert (meter.kind == "histogram") == bool(meter.buckets)
+
+
+def test_every_metric_is_set_somewhere() -> None:
+    used = {"BUILD"}  # by the recorder itself
+    for file in (ROOT / "detector").rglob("*.py"):
+        if file.name != "metrics.py":
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):  # an import alone is no use
+                if isinstance(node, ast.Name | ast.Attribute):
+                    used.add(node.id if isinstance(node, ast.Name) else node.attr)
+    assert [name for name, value in vars(metrics).items() if isinstance(value, Meter) and name not in used] == []
 
 
 def test_names_are_unique() -> None:

@@ -19,12 +19,15 @@ from detector.simulate import Content, Dials, Scenario, Simulation, simulate
 from detector.stages.accounts import AccountSettings
 from detector.stages.campaigns import CampaignSettings
 from detector.stages.links import LinkSettings
+from detector.stores import Message
+from detector.verdict import VerdictPolicy
 
 SOURCES, LINK_PARTITIONS = 3, 2
 SETTINGS = PipelineSettings(
     AccountSettings(link_partitions=LINK_PARTITIONS),
     LinkSettings(sources=SOURCES, filter_slots=1 << 14),
     CampaignSettings(sources=LINK_PARTITIONS, alerts=AccountAlertSettings(raise_at=0.45, clear_at=0.3)),
+    VerdictPolicy(enforce=True),
 )
 HARVEST = Dials(
     accounts=60,
@@ -88,12 +91,19 @@ def test_partitions_may_run_apart_by_hours() -> None:
     pipeline.learn(simulation.accounts)
     batch = repartitioned(decode(list(lines), 0, hash_key=0).batch, SOURCES)
     homes = [partition_of(batch.account_ids[account], SOURCES) for account in batch.account.tolist()]
-    messages = []
+    messages: list[Message] = []
     for partition in (2, 0, 1):
         mine = [line for line, home in zip(lines, homes, strict=True) if home == partition]
         messages += pipeline.feed(repartitioned(decode(mine, 0, hash_key=0).batch, SOURCES))
     messages += pipeline.finish()
     assert_same([message.value for message in messages if message.topic == "findings"])
+    whole = Pipeline(SETTINGS)
+    whole.learn(simulation.accounts)
+    verdicts = [one for one in (*whole.feed(batch), *whole.finish()) if one.topic == "verdicts"]
+    assert {one.key for one in verdicts} == {
+        a for f in findings_of([]) if f.severity != "watch" for a in f.accounts_added
+    }
+    assert [one for one in messages if one.topic == "verdicts"] == verdicts
 
 
 @pytest.mark.parametrize("field", ["time_ms", "last_seen_ms"])

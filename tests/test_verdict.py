@@ -118,3 +118,36 @@ def test_the_strongest_finding_speaks_and_the_next_one_follows_it() -> None:
     verdicts.absorb(finding(("a",), severity="warning", finding_id="f1"))
     assert actions(verdicts.absorb(finding(("a",), severity="critical", finding_id="f2"))) == {"a": "throttle"}
     assert actions(verdicts.absorb(finding(severity="critical", state="cleared", finding_id="f2"))) == {"a": "verify"}
+
+
+def test_however_often_one_asks_the_same_ends_in_the_order_in_which_it_was_issued() -> None:
+    def issued() -> Verdicts:
+        verdicts = Verdicts(ENFORCING)
+        for number, account in enumerate(("c", "a", "b")):
+            verdicts.absorb(finding((account,), time_ms=number * HOUR, finding_id=account))
+        verdicts.absorb(finding(severity="critical", time_ms=3 * HOUR, finding_id="a"))
+        return verdicts
+
+    once, often = issued(), issued()
+    told = [change for hour in range(24, 28) for change in often.expire(hour * HOUR)]
+    assert once.expire(27 * HOUR) == told == [("c", None), ("b", None), ("a", None)]
+
+
+def test_a_finding_that_nothing_was_heard_of_for_long_asks_for_nothing_any_more() -> None:
+    verdicts = Verdicts(ENFORCING)
+    verdicts.absorb(finding(("a",)))
+    verdicts.expire(24 * HOUR)
+    assert actions(verdicts.absorb(finding(time_ms=7 * 24 * HOUR))) == {"a": "verify"}
+    verdicts.absorb(finding(("b",), time_ms=15 * 24 * HOUR, finding_id="f2"))
+    assert verdicts.absorb(finding(time_ms=15 * 24 * HOUR)) == []
+
+
+def test_dumped_and_loaded_it_goes_on_the_same() -> None:
+    first, second = Verdicts(ENFORCING), Verdicts(ENFORCING)
+    first.absorb(finding(("b",)))
+    first.absorb(finding(("a", "b"), severity="critical", time_ms=HOUR, finding_id="f2"))
+    second.load(first.dump())
+    assert second.dump() == first.dump()
+    gone = finding(removed=("b",), severity="critical", time_ms=2 * HOUR, finding_id="f2")
+    assert first.absorb(gone) == second.absorb(gone) != []
+    assert first.expire(30 * HOUR) == second.expire(30 * HOUR) != []

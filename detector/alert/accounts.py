@@ -5,6 +5,7 @@
 Behaviour alone is high recall and low precision, so an account alert is `watch`: it is on the
 analyst's list, pages nobody and changes no verdict. The exception is a reasoning block presented
 by an account it was not issued to, which is near-deterministic (`block_replay`, `warning`).
+A canary is told at every judgement, for its silence is what is watched (`detector_canary_findings_total`).
 An account that a campaign holds is *inhibited*: the campaign speaks for it. One that is only watched
 cannot speak for a block replay, which is louder.
 """
@@ -22,6 +23,7 @@ from detector.event import Mask
 from detector.finding import Finding, Kind, Reason, Severity
 
 BLOCK_REPLAY: Final = "block_replay"
+CANARY: Final = "canary"
 Sentences = Sequence[tuple[str, float, float, float | None, float | None, str]]
 
 
@@ -102,7 +104,7 @@ class AccountAlerts:
         elif score < s.clear_at and alert.kind == "account":
             alert.raised, state = False, "cleared"
             alert.seq += 1
-        elif abs(score - alert.score) >= s.update_by:
+        elif abs(score - alert.score) >= s.update_by or any(reason[0] == CANARY for reason in because):
             alert.seq += 1
             state = "updated"
         else:

@@ -52,13 +52,16 @@ def campaign_id(step: int, links: list[int]) -> str:
 
 
 def belongs_to(accounts: set[int], campaigns: list[Campaign], least_share: float) -> list[Campaign]:
-    """Return the campaigns that hold at least `least_share` of these accounts or are held so by them, oldest first."""
-    found = []
-    for campaign in campaigns:
-        common = len(accounts & campaign.members)
-        if common and common >= least_share * min(len(accounts), len(campaign.members)):
-            found.append(campaign)
-    return found
+    """Return the campaigns that a group of accounts is, oldest first; several are one campaign, seen in parts.
+
+    Either `least_share` of the group are members of one campaign; or the group holds that share of the members of
+    some, and together these are that share of the group. A small campaign inside a large crowd is not the crowd.
+    """
+    common = [(len(accounts & campaign.members), campaign) for campaign in campaigns]
+    held = [(shared, c) for shared, c in common if shared >= max(1.0, least_share * len(c.members))]
+    if sum(shared for shared, _ in held) >= least_share * len(accounts):
+        return [c for _, c in held]
+    return [c for shared, c in common if shared >= max(1.0, least_share * len(accounts))][:1]
 
 
 def merge(into: Campaign, other: Campaign) -> None:

@@ -31,10 +31,13 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from detector.campaign.link import IDENTITY
+from detector.campaign.membership import LINKS_PER_TEXT
 from detector.campaign.observation import LinkKind
-from detector.event import F64, I32, I64, U8, U64
+from detector.event import F64, I32, I64, U8, U64, Mask
 
 HOUR_MS: Final = 3_600_000
+MOST_BY_CHANCE: Final = 0.7  # a campaign may be most of what stands out: then its own links still join
+JOINED_NATS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,15 @@ class GroupColumns:
     single_turn: F64  # [A]
     harvest_labels: F64  # [A] share of the account's labelled requests that extract, grade or generate; NaN unknown
     young_share: float
-    newborn: bool
+    newborn: bool  # its words are new, and its accounts are not young
 
 
-def components(link: I64, account: I64, kind: U8, weight_from: int = 2, overlap: float = 0.1) -> I64:
+def components(link: I64, account: I64, kind: U8, least_shared: int = 3, overlap: float = 0.5) -> I64:
     """Return the component of each link, for edges (link, account).
 
-    Two links join when they share at least `weight_from` accounts and `overlap` of the smaller one.
-    Identity links take part only through the component most of their accounts are in.
+    Two links join when they share at least `least_shared` accounts and `overlap` of the smaller one,
+    and that is not what chance gives: a link that most accounts have, such as a length profile, holds
+    most of any other. Identity links take part only through the component most of their accounts are in.
     """
     links, accounts = len(kind), int(account.max(initial=-1)) + 1
     identity = np.isin(kind, [int(k) for k in IDENTITY])
@@ -87,7 +91,9 @@ def components(link: I64, account: I64, kind: U8, weight_from: int = 2, overlap:
     shared: Any = (content @ content.T).tocoo()
     size = np.bincount(link, minlength=links)
     smaller = np.minimum(size[shared.row], size[shared.col])
-    joined = (shared.data >= weight_from) & (shared.data >= overlap * smaller) & (shared.row < shared.col)
+    larger = np.maximum(size[shared.row], size[shared.col])
+    joined = (shared.data >= least_shared) & (shared.data >= overlap * smaller) & (shared.row < shared.col)
+    joined &= _beyond_chance(shared.data, smaller, np.minimum(larger / max(accounts, 1), MOST_BY_CHANCE))
     graph = sparse.csr_array((np.ones(int(joined.sum())), (shared.row[joined], shared.col[joined])), (links, links))
     label = np.asarray(csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
     # an identity link goes to the component in which most of its accounts have content
@@ -98,9 +104,16 @@ def components(link: I64, account: I64, kind: U8, weight_from: int = 2, overlap:
         begin, end = votes.indptr[row], votes.indptr[row + 1]
         if begin < end:
             best = begin + int(np.lexsort((votes.indices[begin:end], -votes.data[begin:end]))[0])
-            if votes.data[best] >= max(weight_from, overlap * size[row]):
+            if votes.data[best] >= max(least_shared, overlap * size[row]):
                 label[row] = votes.indices[best]
     return label
+
+
+def _beyond_chance(shared: I64, of: I64, chance: F64) -> Mask:
+    """Tell where `shared` out of `of` accounts are more than `chance` for each explains (Chernoff bound)."""
+    share = np.clip(shared / np.maximum(of, 1), 1e-9, 1 - 1e-9)
+    nats = share * np.log(share / chance) + (1 - share) * np.log((1 - share) / (1 - chance))
+    return np.asarray((share > chance) & (of * nats > JOINED_NATS), np.bool_)
 
 
 def ramp(value: float, none_at: float, full_at: float) -> float:
@@ -119,7 +132,7 @@ def attributed(group: GroupColumns) -> F64:
     for kind in np.unique(group.kind[group.link]):
         of_kind = group.kind[group.link] == kind
         total = np.bincount(group.account[of_kind], group.count[of_kind], len(group.age))
-        best = np.maximum(best, total / (4 if kind == LinkKind.FRAGMENT else 1))
+        best = np.maximum(best, total / LINKS_PER_TEXT.get(kind, 1))
     return best
 
 

@@ -33,11 +33,25 @@ IDENTITY: Final = frozenset(
         LinkKind.EMAIL,
         LinkKind.ADDRESS,
         LinkKind.PREFIX,
+        LinkKind.NETWORK,
         LinkKind.CLIENT,
         LinkKind.BLOCK,
     }
 )
 """Kinds that say who asks, or from where."""
+
+WORDS: Final = frozenset(
+    {
+        LinkKind.TEXT,
+        LinkKind.TEMPLATE,
+        LinkKind.HEAD,
+        LinkKind.TAIL,
+        LinkKind.FRAGMENT,
+        LinkKind.SYSTEM,
+        LinkKind.TOOLS,
+    }
+)
+"""Kinds that hold a prompt's own words; a structure or a length profile is common property."""
 
 _M1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _M2: Final = np.uint64(0x94D049BB133111EB)

@@ -1,8 +1,12 @@
 """Who belongs to a campaign: the weight of an account's evidence, by the links it shares with it.
 
-Each kind of link counts once, by the purest link of that kind the account uses; kinds combine as
-independent evidence (noisy-or). An established account is not drawn in by using a popular prompt
-once: it belongs only when a good part of what it does is the campaign's.
+Each kind of link counts by the purest link of that kind the account uses, and up to twice when it
+uses several pure ones. Kinds combine as independent evidence (noisy-or) within a family: what is said,
+who pays and connects. The kinds
+of a family are views of one thing, so together they are never worth more than the purest of them:
+a prompt that half of the world uses says little, however many of its parts are recognised. An
+established account is not drawn in by using a popular prompt once: it belongs only when a good part
+of what it does is the campaign's.
 """
 
 from __future__ import annotations
@@ -11,10 +15,13 @@ from typing import Final
 
 import numpy as np
 
+from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.observation import LinkKind
 from detector.event import F64, I8, I32, I64, U8, Mask
 
 CONVINCING: Final = 0.93
+LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4}
+CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 
 _WEIGHT: Final = np.zeros(256)
 for _kind, _weight in {
@@ -38,6 +45,9 @@ for _kind, _weight in {
 }.items():
     _WEIGHT[_kind] = _weight
 _WEIGHT.flags.writeable = False
+_IDENTITY: Final = np.array([int(kind) for kind in IDENTITY])
+_PAID: Final = np.array([int(LinkKind.PAYMENT), int(LinkKind.BLOCK)])
+_WORDS: Final = np.array([int(kind) for kind in WORDS])
 
 
 def belongs(
@@ -50,6 +60,7 @@ def belongs(
     *,
     newborn: bool,
     share_of_established: float = 0.3,
+    share_of_others: float = 0.02,
 ) -> Mask:
     """Tell for each of A accounts whether it belongs, given E edges to the campaign's links.
 
@@ -57,15 +68,26 @@ def belongs(
     `requests` are [A].
     """
     doubt = np.ones(len(age))
-    most = np.zeros(len(age), np.int64)
+    for family in (~np.isin(kind, _IDENTITY), np.isin(kind, _IDENTITY)):
+        doubt *= 1 - _evidence(account[family], kind[family], purity[family], len(age))
+    asked = np.zeros(len(age))
+    for value in np.unique(kind[np.isin(kind, _WORDS)]):
+        mine = (kind == value) & (purity > CLEAN)
+        asked = np.maximum(asked, np.bincount(account[mine], count[mine], len(age)) / LINKS_PER_TEXT.get(value, 1))
+    evidence = 1 - doubt
+    trusted = (age == 2) | ((age == 0) & newborn)
+    least = np.where(trusted, np.maximum(2, share_of_established * requests), share_of_others * requests)
+    paid = np.bincount(account[np.isin(kind, _PAID) & (purity > CLEAN)], minlength=len(age)) > 0
+    return np.asarray((evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted)), np.bool_)
+
+
+def _evidence(account: I64, kind: U8, purity: F64, accounts: int) -> F64:
+    doubt, purest = np.ones(accounts), np.zeros(accounts)
+    np.maximum.at(purest, account, purity)
     for value in np.unique(kind):
         mine = kind == value
-        best = np.zeros(len(age))
+        best, links = np.zeros(accounts), np.zeros(accounts)
         np.maximum.at(best, account[mine], purity[mine])
-        doubt *= 1 - _WEIGHT[value] * best
-    np.maximum.at(most, account, count)
-    evidence = 1 - doubt
-    share = most / np.maximum(requests, 1)
-    committed = (share >= share_of_established) & (most >= 2)
-    trusted = (age == 2) | ((age == 0) & newborn)
-    return np.asarray((evidence >= CONVINCING) & (~trusted | committed), np.bool_)
+        np.add.at(links, account[mine], purity[mine] > CLEAN)
+        doubt *= (1 - _WEIGHT[value] * best) ** np.clip((1 + links) / 2, 1, 2)
+    return np.minimum(1 - doubt, purest)

@@ -34,6 +34,7 @@ from detector.campaign.link import links_of
 from detector.campaign.observation import CAPABILITIES
 from detector.event import F32, I64, EventBatch, Mask, Sketches, hash64
 from detector.signals import SIGNALS, Signal
+from detector.signals.canary import Canary
 from detector.stages.records import Records
 from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message
@@ -43,6 +44,7 @@ from detector.window.columns import AccountColumns, Column
 from detector.window.recent import RecentIds
 
 _FIRST_CAPACITY: Final = 1024
+_COUNTED: Final = ("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over")
 _FACTS_READ: Final = (
     ("requests_24h", Column.REQUESTS_24H),
     ("active_hours_24h", Column.ACTIVE_HOURS_24H),
@@ -125,7 +127,7 @@ class AccountStage:
         self._facts: list[npt.NDArray[Any]] = []
         self._verdicts: list[Verdicts] = []
         self._signups: list[npt.NDArray[Any]] = []
-        self.counts: dict[str, int] = dict.fromkeys(("events", "duplicate", "late", "ahead", "judged"), 0)
+        self.counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
         self.unavailable = dict.fromkeys(self._signal_names, 0)
 
     # -- ownership --------------------------------------------------------------------------
@@ -291,7 +293,9 @@ class AccountStage:
             state.changed = True
             rows[events] = self._rows_of(partition, batch, events)
             clock[events], ahead[events] = state.clock.arrive(batch.time_ms[events], self._account[rows[events]])
+            before = state.recent.passed_over
             seen[events] = state.recent.arrive(batch.event_id[events], clock[events])
+            self.counts["ids_passed_over"] += state.recent.passed_over - before
             step = clock[events] // self._settings.cadence_ms
             ticks[partition] = step[np.append(True, step[1:] != step[:-1])].tolist()
         self.counts["events"] += len(batch)
@@ -452,12 +456,13 @@ class AccountStage:
         self._signups.append(pairs)
 
     def _tell(self, rows: I64, step: I64, end_ms: I64, accounts: AccountColumns, strengths: F32, scores: F32) -> None:
-        """Note the judgements that raise, clear or change an account's alert."""
+        """Note the judgements that raise, clear or change an account's alert; and every one of a canary."""
         settings = self._settings
         told = self._table["told_score"][rows]
         raised = told > 0
         clears = raised & (scores < settings.clear_at)
-        changes = raised & ~clears & (np.abs(scores - told) >= settings.change)
+        canary = strengths[self._signal_names.index(Canary.name)] > 0 if Canary.name in self._signal_names else False
+        changes = raised & ~clears & ((np.abs(scores - told) >= settings.change) | canary)
         chosen = np.flatnonzero((~raised & (scores >= settings.raise_at)) | clears | changes)
         if not len(chosen):
             return
@@ -526,9 +531,11 @@ class AccountStage:
                 if (partition, before) in records:
                     state.outbox += records[partition, before]
                     state.told = before
+                    self.counts["steps"] += 1
                 if after - 1 > state.told:
                     state.outbox += [nothing(partition, after - 1, q) for q in range(wide)]
                     state.told = after - 1
+                    self.counts["steps"] += 1
 
 
 def _by_partition(batch: EventBatch) -> list[tuple[int, I64]]:

@@ -10,7 +10,7 @@ the account: one loud thing instead of a thousand.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 import numpy as np
@@ -22,20 +22,28 @@ from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, components, read
-from detector.campaign.link import mix
-from detector.campaign.membership import belongs
-from detector.campaign.observation import CAPABILITIES, AccountFacts
-from detector.campaign.prevalence import age_class, newborn, purity
+from detector.campaign.link import IDENTITY, WORDS, mix
+from detector.campaign.membership import CLEAN, belongs
+from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
+from detector.campaign.prevalence import age_class, purity
+from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.table import Table
 from detector.event import F64, I64, LABELS, U64, Mask, hash64
 from detector.finding import Finding, Severity, encode
 from detector.stages.journal import Journal
 from detector.stores import Message
+from detector.verdict import Change, VerdictPolicy, Verdicts
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
+_IDENTITY: Final = [int(kind) for kind in IDENTITY]
+_WORDS: Final = [int(kind) for kind in WORDS]
+_TIES: Final = [*_WORDS, int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]  # of one operator
+PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
+COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
+MOSTLY_YOUNG: Final = 0.8  # a group of so many young accounts is known by their youth
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 
 
@@ -51,7 +59,7 @@ class CampaignSettings:
     newborn_days: float = 7.0  # links first seen so recently are newborn; idle links are forgotten after as long
     update_every_ms: int = 5 * 60_000  # later updates of a campaign are at least so far apart, in event time
     prompt_updates: int = 20  # the first so many updates of a campaign are not held back
-    overlap: float = 0.25  # a group that shares so much of its accounts with a campaign is that campaign
+    overlap: float = 0.5  # a group, or a link, with so much of its accounts in a campaign is that campaign's
     regroup_growth: float = 0.03  # links are grouped anew when their edges grew by so much
     hash_key: int = 0
     shadow: bool = False
@@ -197,9 +205,16 @@ class CampaignPartition:
         np.maximum.at(self.links["seen_ms"], link_rows[record.edges.link], record.edges.last_ms)
         return rows
 
-    def _purity(self, link_rows: I64, newborn_campaign: Any) -> F64:
+    def _purity(self, link_rows: I64, step_ms: int, *, newborn: bool) -> F64:
+        """Return how far the links are the campaign's alone: by the youth of their accounts, or by their own."""
         clean = purity(self.links["young"][link_rows], self.links["established"][link_rows], self.share)
-        return np.where(newborn_campaign, 1.0, clean)
+        if newborn:
+            clean[np.isin(self.links["kind"][link_rows], _WORDS) & self._recent(link_rows, step_ms)] = 1.0
+        return clean
+
+    def _recent(self, link_rows: I64, step_ms: int) -> Mask:
+        window_ms = int(self.settings.newborn_days * DAY_MS)
+        return recently_born(self.links["born_ms"][link_rows], self.start_ms + DAY_MS, step_ms, window_ms)
 
     def _age(self, account_rows: I64, at_ms: I64) -> Any:
         established_ms = int(self.settings.established_days * DAY_MS)
@@ -218,7 +233,7 @@ class CampaignPartition:
             mine = owner == number
             campaign.last_seen_ms = max(campaign.last_seen_ms, int(self.edges["last_ms"][touched[mine]].max()))
             campaign.touched += int(mine.sum())
-            joined = self._admit(campaign, touched[mine], link[mine])
+            joined = self._admit(campaign, touched[mine], link[mine], step_ms)
             if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= REREAD_MS:
                 campaign.touched = 0
                 self._reread(campaign, step_ms)
@@ -226,7 +241,7 @@ class CampaignPartition:
                 changed.add(number)
         return changed
 
-    def _admit(self, campaign: Campaign, edges: I64, link: I64) -> int:
+    def _admit(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> int:
         """Admit the accounts of these edges that belong to the campaign; return how many."""
         account, index = np.unique(self.edges["account"][edges], return_inverse=True)
         rows = self.accounts.lookup(account)
@@ -236,7 +251,7 @@ class CampaignPartition:
         joins = free & belongs(
             index,
             self.links["kind"][link],
-            self._purity(link, campaign.newborn),
+            self._purity(link, step_ms, newborn=campaign.newborn),
             self.edges["count"][edges],
             self._age(rows, first),
             self.accounts["requests"][rows],
@@ -252,18 +267,27 @@ class CampaignPartition:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
         s = self.settings
         of = self.links.lookup(self.edges["link"])
-        open_edges = (of >= 0) & self._standing(of, step_ms)
-        count = int(open_edges.sum())
+        free = np.flatnonzero((of >= 0) & (self.links["owner"][of] == 0))
+        young, recent = self._standing(of[free], step_ms)
+        count = int((young | recent).sum())
         grown = count > (1 + s.regroup_growth) * self.grouped_edges
-        if not count or not (grown or step - self.grouped_step >= 10):
+        if not grown and step - self.grouped_step < 10:
             return set()
         self.grouped_edges, self.grouped_step = count, step
-        edges = np.flatnonzero(open_edges)
-        link_rows, link = np.unique(of[edges], return_inverse=True)
-        _, account = np.unique(self.edges["account"][edges], return_inverse=True)
-        label = components(link, account, self.links["kind"][link_rows])
+        changed = self._group(free[young], of[free[young]], step, step_ms)
+        free = free[recent]
+        left = self.links["owner"][of[free]] == 0
+        changed |= self._group(free[left], of[free[left]], step, step_ms)
+        return changed | self._unite(step_ms)
+
+    def _group(self, edges: I64, of: I64, step: int, step_ms: int) -> set[int]:
+        """Group free links by their accounts, `of` the link rows of the edges; return the campaigns with news."""
         changed: set[int] = set()
-        edge_label = label[link]
+        if not len(edges):
+            return changed
+        link_rows, link = np.unique(of, return_inverse=True)
+        _, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        edge_label = components(link, account, self.links["kind"][link_rows])[link]
         order = np.argsort(edge_label, kind="stable")
         bounds = np.flatnonzero(np.r_[True, np.diff(edge_label[order]) != 0, True])
         for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
@@ -273,23 +297,49 @@ class CampaignPartition:
                 changed.add(number)
         return changed
 
-    def _standing(self, link: I64, step_ms: int) -> Mask:
-        """Tell which links are free and still stand out."""
-        recent = newborn(
-            self.links["born_ms"][link], self.start_ms + DAY_MS, step_ms, int(self.settings.newborn_days * DAY_MS)
-        )
-        return np.asarray((self.links["owner"][link] == 0) & ((self.links["surprise"][link] > 8.0) | recent), np.bool_)
+    def _unite(self, step_ms: int) -> set[int]:
+        """Make one of two campaigns when the smaller one's members ask in the larger one's words, or pay its way."""
+        numbers = sorted(self.campaigns)
+        if len(numbers) < 2:
+            return set()
+        of = self.links.lookup(self.edges["link"])
+        account = self.accounts.lookup(self.edges["account"])
+        member = np.where(account >= 0, self.accounts["campaign"][account], 0)
+        tie = (of >= 0) & np.isin(self.links["kind"][of], _TIES) & (self._purity(of, step_ms, newborn=False) > CLEAN)
+        owner = np.where(tie, self.links["owner"][of], 0)
+        across = (member > 0) & (owner > 0) & (member != owner)
+        pairs = np.unique(np.stack([member[across], owner[across], account[across]]), axis=1)
+        changed: set[int] = set()
+        for number in numbers:
+            campaign = self.campaigns.get(number)
+            theirs = pairs[1, pairs[0] == number]
+            if campaign is None or not len(theirs):
+                continue
+            found, users = np.unique(theirs, return_counts=True)
+            other = self.campaigns.get(int(found[users.argmax()]))
+            if (
+                other
+                and len(other.members) >= len(campaign.members)
+                and users.max() >= self.settings.overlap * len(campaign.members)
+            ):
+                into, gone = sorted((campaign, other), key=lambda c: c.number)
+                self._absorb_campaign(into, gone)
+                self._reread(into, step_ms)
+                changed.add(into.number)
+        return changed
+
+    def _standing(self, link: I64, step_ms: int) -> tuple[Mask, Mask]:
+        """Tell which links stand out by the youth of their accounts, and which by their own."""
+        young, established = self.links["young"][link], self.links["established"][link]
+        by_youth = (self.links["surprise"][link] > 8.0) & (purity(young, established, self.share) >= PURE)
+        return np.asarray(by_youth, np.bool_), np.asarray(~by_youth & self._recent(link, step_ms), np.bool_)
 
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
         """Read one group; return the number of the campaign it founded or extended, 0 if neither."""
         s = self.settings
+        edges, link_rows = self._sharing_content(edges, link_rows)
         keys = np.unique(self.edges["account"][edges])
         if len(keys) < s.least_accounts:
-            return 0
-        group = self._columns(edges, link_rows, step_ms)
-        readings = read(group)
-        score = confidence(readings, s.weights)
-        if score < s.watch_at:
             return 0
         known = belongs_to(set(keys.tolist()), [c for _, c in sorted(self.campaigns.items())], s.overlap)
         if known:
@@ -297,13 +347,28 @@ class CampaignPartition:
             for other in known[1:]:
                 self._absorb_campaign(campaign, other)
         else:
+            group = self._columns(edges, link_rows, step_ms)
+            if confidence(read(group), s.weights) < s.watch_at:
+                return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
-            if not self._admit(campaign, edges, link_rows):
+            if self._admit(campaign, edges, link_rows, step_ms) < s.least_accounts:
+                self._release(campaign)
                 return 0
             self.campaigns[campaign.number] = campaign
-        self.links["owner"][np.unique(link_rows)] = campaign.number
+            self.links["owner"][np.unique(link_rows)] = campaign.number
+        if known and not self._attach(campaign, edges, link_rows, step_ms):
+            return 0
         self._reread(campaign, step_ms)
         return campaign.number
+
+    def _attach(self, campaign: Campaign, edges: I64, link_rows: I64, step_ms: int) -> bool:
+        """Give the campaign those of the links that are mostly its members'; return whether there were any."""
+        rows, link = np.unique(link_rows, return_inverse=True)
+        member = self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number
+        mostly = np.bincount(link, member) >= self.settings.overlap * np.bincount(link)
+        mostly &= self._purity(rows, step_ms, newborn=campaign.newborn) >= PURE
+        self.links["owner"][rows[mostly]] = campaign.number
+        return bool(mostly.any())
 
     def _found(self, step: int, edges: I64, link_rows: I64, *, newborn: bool) -> Campaign:
         first, last = int(self.edges["first_ms"][edges].min()), int(self.edges["last_ms"][edges].max())
@@ -311,13 +376,22 @@ class CampaignPartition:
         return Campaign(max(self.campaigns, default=0) + 1, identity, first, last, newborn)
 
     def _reread(self, campaign: Campaign, step_ms: int) -> None:
-        """Read a campaign afresh over all of its links, and admit, escalate or dissolve it."""
+        """Read a campaign afresh over those of its links that are still its own, and admit, escalate or dissolve it."""
+        owned = np.flatnonzero(self.links["owner"] == campaign.number)
+        self.links["owner"][owned[self._purity(owned, step_ms, newborn=campaign.newborn) < COMMON_PROPERTY]] = 0
         of = self.links.lookup(self.edges["link"])
         edges = np.flatnonzero((of >= 0) & (self.links["owner"][of] == campaign.number))
         if not len(edges):
+            if campaign.severity == "watch":
+                self._dissolve(campaign)
             return
-        self._admit(campaign, edges, of[edges])
-        group = self._columns(edges, of[edges], step_ms)
+        if campaign.severity == "watch":  # who belongs is open still
+            self._release(campaign)
+            campaign.members.clear()
+        self._admit(campaign, edges, of[edges], step_ms)
+        group = self._columns(*self._sharing_content(edges, of[edges]), step_ms)
+        if campaign.severity == "watch":
+            campaign.newborn = group.newborn
         campaign.readings = read(group)
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
@@ -328,10 +402,13 @@ class CampaignPartition:
 
     def _dissolve(self, campaign: Campaign) -> None:
         """Let go of what was only watched and does not hold up."""
-        self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
+        self._release(campaign)
         self.links["owner"][self.links["owner"] == campaign.number] = 0
         self.models.pop(campaign.number, None)
         del self.campaigns[campaign.number]
+
+    def _release(self, campaign: Campaign) -> None:
+        self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
 
     def _escalate(self, campaign: Campaign, loud: Severity) -> None:
         """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
@@ -348,6 +425,17 @@ class CampaignPartition:
         self.links["owner"][self.links["owner"] == other.number] = into.number
         del self.campaigns[other.number]
 
+    def _sharing_content(self, edges: I64, link_rows: I64) -> tuple[I64, I64]:
+        """Return the edges of those accounts that share content, where there is content, and their links.
+
+        A network is shared by many who have nothing else in common with the group.
+        """
+        said = ~np.isin(self.links["kind"][link_rows], _IDENTITY)
+        if not said.any():
+            return edges, link_rows
+        keep = np.isin(self.edges["account"][edges], self.edges["account"][edges[said]])
+        return edges[keep], link_rows[keep]
+
     def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
         keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
         links, link = np.unique(link_rows, return_inverse=True)
@@ -356,8 +444,8 @@ class CampaignPartition:
         np.minimum.at(first, account, self.edges["first_ms"][edges])
         labels, asked = self.accounts["labels"][rows], self.accounts["requests_24h"][rows]
         totals = labels.sum(axis=1)
-        window_ms = int(self.settings.newborn_days * DAY_MS)
-        recent = newborn(self.links["born_ms"][links], self.start_ms + DAY_MS, step_ms, window_ms)
+        age = self._age(rows, first)
+        said = links[np.isin(self.links["kind"][links], _WORDS)]
         return GroupColumns(
             kind=self.links["kind"][links],
             accounts_on=self.links["accounts"][links],
@@ -370,14 +458,14 @@ class CampaignPartition:
             count=self.edges["count"][edges].astype(np.int64),
             first_ms=self.edges["first_ms"][edges],
             last_ms=self.edges["last_ms"][edges],
-            age=self._age(rows, first).astype(np.int32),
+            age=age.astype(np.int32),
             org=self.accounts["org"][rows],
             prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
             single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / np.where(asked > 0, asked, np.nan)),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
             young_share=self.share,
-            newborn=bool(recent.all()),
+            newborn=bool(len(said) and self._recent(said, step_ms).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
         )
 
     # -- output -----------------------------------------------------------------------------
@@ -505,22 +593,65 @@ class _Rest(msgspec.Struct, array_like=True):
     swept_day: int
 
 
+class Issuing:
+    """A campaign partition, and the verdicts that follow from its findings; `stages.Journalled`."""
+
+    def __init__(self, campaigns: CampaignPartition, verdicts: Verdicts) -> None:
+        """Join the two, both new."""
+        self.campaigns = campaigns
+        self.verdicts = verdicts
+
+    def absorb(self, value: bytes) -> list[Message]:
+        """Take one record; return the findings of the steps that it closed, each with the verdicts that it changes.
+
+        Whichever steps a record closes, a verdict ends after the findings of the step before its end, and before
+        those of the step that ends with it.
+        """
+        messages: list[Message] = []
+        for finding in self.campaigns.absorb(value):
+            messages += _told(self.verdicts.expire(finding.time_ms))
+            messages.append(Message("findings", None, finding.subject, encode(finding)))
+            messages += _told(self.verdicts.absorb(finding))
+        messages += _told(self.verdicts.expire((self.campaigns.done + 1) * self.campaigns.settings.cadence_ms))
+        return messages
+
+    def dump(self) -> dict[str, bytes]:
+        """Return the whole state."""
+        return {**self.campaigns.dump(), "verdicts": self.verdicts.dump()}
+
+    def load(self, parts: dict[str, bytes]) -> None:
+        """Become the dumped state."""
+        self.campaigns.load(parts)
+        self.verdicts.load(parts["verdicts"])
+
+
+def _told(changes: list[Change]) -> list[Message]:
+    return [
+        Message("verdicts", None, account_id, None if verdict is None else encode(verdict))
+        for account_id, verdict in changes
+    ]
+
+
 class CampaignStage:
     """The one partition, where this worker owns it."""
 
     name = "campaigns"
 
-    def __init__(self, settings: CampaignSettings, *, durable: bool = True) -> None:
+    def __init__(
+        self, settings: CampaignSettings, policy: VerdictPolicy | None = None, *, durable: bool = True
+    ) -> None:
         """`durable=False` keeps no journal: a replay starts over rather than from a store."""
         self._settings = settings
+        self._policy = policy or VerdictPolicy()
         self._durable = durable
-        self._state: dict[int, CampaignPartition] = {}
+        self.counts = {"steps": 0}
+        self._state: dict[int, Issuing] = {}
         self._journals: dict[int, Journal] = {}
         self._outbox: dict[int, list[Message]] = {}
 
     def assign(self, partition: int, rows: dict[str, bytes]) -> None:
         """Start (again) from the rows of the last commit."""
-        state, journal = CampaignPartition(self._settings), Journal()
+        state, journal = Issuing(CampaignPartition(self._settings), Verdicts(self._policy)), Journal()
         for record in journal.restore(rows, state):
             state.absorb(record)
         self._state[partition], self._journals[partition], self._outbox[partition] = state, journal, []
@@ -532,9 +663,11 @@ class CampaignStage:
 
     def absorb(self, partition: int, values: list[bytes]) -> None:
         """Take candidate records in the order of the partition; raise DecodeError at one that is not."""
+        state = self._state[partition]
         for value in values:
-            for finding in self._state[partition].absorb(value):
-                self._outbox[partition].append(Message("findings", None, finding.subject, encode(finding)))
+            before = state.campaigns.done
+            self._outbox[partition] += state.absorb(value)
+            self.counts["steps"] += state.campaigns.done > before
             if self._durable:
                 self._journals[partition].append(value)
 
@@ -549,15 +682,23 @@ class CampaignStage:
 
     def clock_ms(self, partition: int) -> int:
         """Return the end of the last step that any source has closed; -1 before."""
-        last = max(self._state[partition].closed.values(), default=-1)
+        last = max(self._state[partition].campaigns.closed.values(), default=-1)
         return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
 
     def sizes(self) -> dict[str, int]:
         """Return what is held: accounts, links, edges, campaigns."""
-        held = list(self._state.values())
+        held = [state.campaigns for state in self._state.values()]
         return {
             "accounts": sum(len(p.accounts) for p in held),
             "links": sum(len(p.links) for p in held),
             "edges": sum(len(p.edges) for p in held),
             "campaigns": sum(len(p.campaigns) for p in held),
         }
+
+    def standing(self) -> dict[Severity, int]:
+        """Return the number of campaigns by severity."""
+        found = dict.fromkeys(get_args(Severity), 0)
+        for state in self._state.values():
+            for campaign in state.campaigns.campaigns.values():
+                found[campaign.severity] += 1
+        return found

@@ -54,6 +54,7 @@ _PAIRS: Final = ("kind", "count", "items", "item", "output_tokens", "first_ms", 
 SAMPLED_FROM: Final = 4  # accounts on a link before its texts are sampled
 FORGET_EVERY_STEPS: Final = 60
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+_COUNTED: Final = ("steps", "candidates", "edges_dropped")
 CANDIDATE: Final = 1
 COMMON: Final = 2
 
@@ -67,7 +68,7 @@ class LinkSettings:
     established_days: float = 30.0  # an account older than that is established: what it uses is prevalent
     false_discovery: float = 0.01  # over all links tested
     least_accounts: int = 5  # fewer than that is a team
-    least_purity: float = 0.5  # a link stands out only when so much of its young surplus is beyond chance
+    least_purity: float = 0.7  # a link stands out only when so much of its young surplus is beyond chance
     newborn_accounts: int = 15  # a newborn link is told as soon as so many accounts share it
     newborn_days: float = 7.0  # a link first seen so recently is newborn
     common_accounts: int = 256  # shared by so many without surprise: common
@@ -132,6 +133,7 @@ class LinkPartition:
             last_ms="<i8",
             age="i1",
         )
+        self.counts = dict.fromkeys(_COUNTED, 0)
         self.filter_link = np.zeros(settings.filter_slots, np.uint64)
         self.filter_account = np.zeros(settings.filter_slots, np.uint64)
         self.filter_first_ms = np.zeros(settings.filter_slots, np.int64)
@@ -156,6 +158,7 @@ class LinkPartition:
         found = [self._close(waiting, [observation.decode(v) for v in self.waiting.pop(waiting)]) for waiting in steps]
         self.done = ready
         if not steps or steps[-1] < ready:
+            self.counts["steps"] += 1
             found.append(self._nothing(ready))
         return found
 
@@ -172,6 +175,8 @@ class LinkPartition:
         columns = {name: np.concatenate([getattr(p, name) for p in pairs])[order] for name in _PAIRS}
         touched, edge_rows = self._connect(value[order], account[order], columns)
         fresh = self._judge(touched, step_ms)
+        self.counts["steps"] += 1
+        self.counts["candidates"] += len(fresh)
         result = self._report(step, records, who, edge_rows, fresh)
         if step - self.swept >= FORGET_EVERY_STEPS:
             self.swept = step
@@ -411,7 +416,9 @@ class LinkPartition:
         links, edges, accounts = self.links, self.edges, self.accounts
         flags = links["flags"][edges["link"]]
         keep = (edges["last_ms"] > stale) & (flags != COMMON)
-        if keep.sum() > s.most_edges:  # the oldest go first, candidates last
+        excess = int(keep.sum()) - s.most_edges
+        if excess > 0:  # the oldest go first, candidates last
+            self.counts["edges_dropped"] += excess
             order = np.lexsort((edges["last_ms"], flags == CANDIDATE, keep))
             keep[order[: -s.most_edges]] = False
         gone = ~keep & (flags != COMMON)
@@ -484,6 +491,7 @@ class LinkStage:
         """`durable=False` keeps no journal: a replay starts over rather than from a store."""
         self._settings = settings
         self._durable = durable
+        self.counts = dict.fromkeys(_COUNTED, 0)
         self._partitions: dict[int, LinkPartition] = {}
         self._journals: dict[int, Journal] = {}
         self._outbox: dict[int, list[Message]] = {}
@@ -493,6 +501,7 @@ class LinkStage:
         state, journal = LinkPartition(self._settings), Journal()
         for record in journal.restore(rows, state):
             state.absorb(record)
+        state.counts = self.counts  # from here on: what a journal repeats was counted
         self._partitions[partition], self._journals[partition], self._outbox[partition] = state, journal, []
 
     def revoke(self, partition: int) -> None:

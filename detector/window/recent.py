@@ -66,8 +66,9 @@ class RecentIds:
     """The ids of one partition's last generations."""
 
     def __init__(self, limit: int) -> None:
-        """Remember at most `limit` ids per generation."""
+        """Remember at most `limit` ids per generation; `passed_over` counts those beyond."""
         self._limit = limit
+        self.passed_over = 0
         self._sets: dict[int, IdSet] = {}
         self._fresh: dict[int, list[U64]] = {}
 
@@ -92,7 +93,10 @@ class RecentIds:
         for held in self._sets.values():
             if held is not current:
                 older |= held.has(ids)
-        new = distinct[~known][: max(0, self._limit - current.size)]
+        new = distinct[~known]
+        room = max(0, self._limit - current.size)
+        self.passed_over += max(0, len(new) - room)
+        new = new[:room]
         if len(new):
             current.add(new)
             self._fresh.setdefault(number, []).append(new)

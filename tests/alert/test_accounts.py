@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.alert.accounts import BLOCK_REPLAY, AccountAlerts, AccountAlertSettings
+from detector.alert.accounts import BLOCK_REPLAY, CANARY, AccountAlerts, AccountAlertSettings
 from detector.finding import Finding
 from tests.campaign.observed import HOUR, MINUTE, facts_of, judged_of
 
@@ -65,6 +65,12 @@ def test_below_the_clear_level_it_is_cleared_once() -> None:
 
 def test_an_update_comes_when_the_score_moved_by_a_tenth() -> None:
     assert states([0.8, 0.85, 0.92, 0.93]) == ["raised", "", "updated", ""]
+
+
+def test_a_canary_is_told_at_every_judgement() -> None:
+    watch = Watch()
+    found = [watch.hear(1.0, minute * MINUTE, [(CANARY, 1.0, 1.0, 1.0, 0.0, "the path works")]) for minute in range(3)]
+    assert [one.state if one else "" for one in found] == ["raised", "updated", "updated"]
 
 
 def test_after_clearing_it_is_not_raised_again_within_the_cooldown() -> None:

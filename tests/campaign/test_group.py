@@ -43,14 +43,22 @@ def test_one_account_in_common_does_not_join_two_links() -> None:
     assert len(groups_of([T, T], on(0, range(3)) + on(1, range(2, 5)))) == 2
 
 
-def test_links_join_when_a_tenth_of_the_smaller_one_is_shared() -> None:
-    assert len(groups_of([T, T], on(0, range(30)) + on(1, range(27, 57)))) == 1
-    assert len(groups_of([T, T], on(0, range(30)) + on(1, range(28, 58)))) == 2
+def test_links_join_when_half_of_the_smaller_one_is_shared() -> None:
+    far = on(2, range(100, 200))  # the crowd, against which chance is measured
+    assert len(groups_of([T, T, T], on(0, range(30)) + on(1, range(15, 45)) + far)) == 2
+    assert len(groups_of([T, T, T], on(0, range(30)) + on(1, range(16, 46)) + far)) == 3
+
+
+def test_a_link_that_most_accounts_have_holds_most_of_any_other_by_chance() -> None:
+    """A length profile over 80 of 100 accounts, and a class of whom as many as of anybody else have it."""
+    edges = on(0, range(80)) + on(1, range(76, 95)) + on(2, range(80, 100))
+    assert len(groups_of([LinkKind.SHAPE, T, T], edges)) == 2  # the class and its other exercise
+    assert frozenset({0}) in groups_of([LinkKind.SHAPE, T, T], edges)
 
 
 def test_paraphrases_in_slices_over_one_pool_are_one_group() -> None:
-    """Many small links; neighbours share a third of their accounts, the first and the last none."""
-    edges = [(link, (4 * link + i) % 80) for link in range(20) for i in range(6)]
+    """Many small links; neighbours share half of their accounts, the first and the last none."""
+    edges = [(link, (3 * link + i) % 60) for link in range(20) for i in range(6)]
     assert len(groups_of([T] * 20, edges)) == 1
 
 
@@ -68,11 +76,20 @@ def test_an_identity_link_of_accounts_without_content_is_a_group_by_itself() -> 
 def slow_groups(kinds: Sequence[LinkKind], edges: Sequence[Edge]) -> set[frozenset[int]]:
     """Content links alone, by the words of the docstring."""
     accounts = [{account for link, account in edges if link == i} for i in range(len(kinds))]
+    everybody = 1 + max(account for _, account in edges)
+
+    def beyond_chance(common: int, smaller: int, one: set[int], other: set[int]) -> bool:
+        chance = min(max(len(one), len(other)) / everybody, 0.7)
+        share = common / smaller
+        gain = share * math.log(share / chance)
+        loss = (1 - share) * math.log((1 - share) / (1 - chance)) if share < 1 else 0.0
+        return share > chance and smaller * (gain + loss) > 3
+
     label = list(range(len(kinds)))
     for a in range(len(kinds)):
         for b in range(a):
-            common = len(accounts[a] & accounts[b])
-            if common >= 2 and common >= 0.1 * min(len(accounts[a]), len(accounts[b])):
+            common, smaller = len(accounts[a] & accounts[b]), min(len(accounts[a]), len(accounts[b]))
+            if common >= 3 and common >= 0.5 * smaller and beyond_chance(common, smaller, accounts[a], accounts[b]):
                 label = [label[a] if other == label[b] else other for other in label]
     return {frozenset(i for i, other in enumerate(label) if other == one) for one in label}
 

@@ -61,6 +61,21 @@ def test_ten_links_of_one_kind_are_no_better_than_the_purest() -> None:
     assert not member([(H, 0.9)] * 10)
 
 
+def test_several_pure_links_of_a_kind_are_better_than_one() -> None:
+    assert member([(LinkKind.FRAGMENT, 1.0)] * 3)
+    assert not member([(LinkKind.FRAGMENT, 1.0)])
+
+
+def test_the_parts_of_one_prompt_are_worth_no_more_than_the_purest_of_them() -> None:
+    """A popular prompt shows as template, head and fragments at once."""
+    assert not member([(T, 0.7), (H, 0.7), (LinkKind.FRAGMENT, 0.7), (LinkKind.TAIL, 0.7)] * 3)
+
+
+def test_a_busy_account_that_met_the_words_of_a_campaign_in_passing_stays_out() -> None:
+    assert not member([(T, 1.0)], count=19, requests=1_000)
+    assert member([(T, 1.0)], count=20, requests=1_000)
+
+
 def test_an_established_account_that_used_a_prompt_once_stays_out() -> None:
     assert not member([(T, 1.0)], ESTABLISHED, count=1, requests=1)
     assert not member([(T, 1.0)], ESTABLISHED, count=20, requests=100)

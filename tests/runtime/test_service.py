@@ -14,9 +14,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from detector import config as configuration
+from detector import metrics
 from detector.campaign import observation
 from detector.config import Config
 from detector.errors import InputError, Unavailable
+from detector.finding import Verdict
 from detector.runtime import servers, topics
 from detector.runtime.live import Service
 from detector.runtime.servers import KafkaServer, RedisServer
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.asyncio
 
 START_MS = 1_780_000_000_000
 MINUTE_MS = 60_000
+AFTER_MS = START_MS + 2 * MINUTE_MS
 
 
 def configured(name: str, kafka: str, redis: str, **more: str) -> Config:
@@ -196,12 +199,18 @@ async def test_it_tells_whether_it_is_alive_ready_and_how_it_is_doing(
     config = configured(own_name, kafka_server.address, redis_server.url)
     await asyncio.to_thread(topics.create_all, config)
     async with producing(config) as producer, running(config), aiohttp.ClientSession() as session:
-        await producer.send_and_wait(config.topics.requests, event(1, START_MS), partition=0)
+        for number, (partition, time_ms) in enumerate([(0, START_MS), (1, START_MS), (0, AFTER_MS), (1, AFTER_MS)]):
+            await producer.send_and_wait(config.topics.requests, event(number, time_ms), partition=partition)
         base = f"http://127.0.0.1:{config.web.port}"
         deadline = time.monotonic() + 60
         ready, page = 0, ""
-        wanted = ("detector_events_total 1.0", 'detector_lag_records{partition="0",stage="accounts"} 0.0')
-        while ready != 200 or not all(line in page for line in wanted):
+        closed = [f'detector_steps_total{{stage="{stage}"}} ' for stage in metrics.STAGES]
+        wanted = ("detector_events_total 4.0", 'detector_lag_records{partition="0",stage="accounts"} 0.0')
+        while (
+            ready != 200
+            or not all(line in page for line in wanted)
+            or any(line not in page or f"{line}0.0" in page for line in closed)
+        ):
             assert time.monotonic() < deadline, page
             try:
                 async with session.get(f"{base}/readyz") as answer:
@@ -212,7 +221,7 @@ async def test_it_tells_whether_it_is_alive_ready_and_how_it_is_doing(
                 continue
         async with session.get(f"{base}/healthz") as answer:
             assert answer.status == 200
-    assert "detector_records_total 1.0" in page
+    assert "detector_records_total 4.0" in page
     assert "detector_store_available 1.0" in page
 
 
@@ -236,3 +245,23 @@ async def test_on_the_mock_cluster_it_works_as_on_kafka(own_name: str) -> None:
                 )
             found = await read(config, config.topics.observations, lambda found: len(found) >= 3)
     assert {observation.decode(record.value).source for record in found} == {0}
+
+
+async def test_verdicts_are_published_and_counted_where_they_are_enforced(
+    kafka_server: KafkaServer, redis_server: RedisServer, own_name: str
+) -> None:
+    config = configured(own_name, kafka_server.address, redis_server.url, DETECTOR_VERDICTS_ENFORCE="true")
+    await asyncio.to_thread(topics.create_all, config)
+    replayed = {"reasoning_block_hash": "0123456789abcdef", "reasoning_block_issuer": "another"}
+    async with producing(config) as producer, running(config) as (service, _):
+        for minute in range(40):
+            for partition in (0, 1):
+                line = event(2 * minute + partition, START_MS + minute * MINUTE_MS, f"a{partition}")
+                given = msgspec.json.decode(line) | (replayed if partition else {})
+                await producer.send(config.topics.requests, msgspec.json.encode(given), partition=partition)
+        await producer.flush()
+        (record,) = await read(config, config.topics.verdicts, bool)
+    page = service._recorder.exposition().decode()
+    verdict = msgspec.json.decode(record.value, type=Verdict)
+    assert (record.key, verdict.account_id, verdict.action) == (b"a1", "a1", "verify")
+    assert 'detector_verdicts_total{action="verify"} 1.0' in page

@@ -228,6 +228,17 @@ def test_a_canary_is_told_with_its_sentence() -> None:
     assert "1 requests" in seen.judged.because[0][0][5]
 
 
+def test_a_canary_is_told_each_time_that_it_is_judged() -> None:
+    stage = assigned(AccountSettings(link_partitions=1, signals=(Canary(account_ids=("a",)), NoIdle())))
+    for minute in range(3):
+        stage.absorb(
+            batch_of([START + minute * MINUTE] * 2, [0, 1], ("a", "b"), event_id=[2 * minute + 1, 2 * minute + 2])
+        )
+    stage.finish()
+    assert sum(len(seen.judged.account) for seen in told(stage)) == 3
+    assert stage.counts["steps"] > 0
+
+
 def test_pairs_are_unique_sorted_and_count_distinct_texts() -> None:
     stage = assigned(AccountSettings(link_partitions=1))
     stage.absorb(batch_of([START, START + 1, START + 2], [0, 0, 0], ("a",), address=[5, 5, 5], sketches_text=[9, 8, 9]))

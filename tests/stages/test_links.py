@@ -397,6 +397,7 @@ def test_of_too_many_edges_the_newest_stay_and_candidates_before_others() -> Non
     for step in range(1, 61):
         partition.absorb(crowd.step(FIRST_STEP + step, [("a1", P, step), ("a2", P, step)]))
     assert len(partition.edges) == 20
+    assert partition.counts == {"steps": 61, "candidates": 1, "edges_dropped": 9 + 2 * 60 - 20}
     kinds = partition.links["kind"][partition.edges["link"]]
     assert (kinds == T).sum() == 9
     assert partition.edges["last_ms"][kinds == P].min() >= (FIRST_STEP + 55) * MINUTE

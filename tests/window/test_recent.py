@@ -72,3 +72,9 @@ def test_many_ids_are_told_apart() -> None:
     spread = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     assert not recent.arrive(spread, clock).any()
     assert recent.arrive(spread, clock).all()
+
+
+def test_ids_beyond_the_limit_are_counted() -> None:
+    recent = RecentIds(3)
+    recent.arrive(np.arange(1, 6, dtype=np.uint64), np.zeros(5, np.int64))
+    assert recent.passed_over == 2

@@ -1,0 +1,242 @@
+"""`make bench`: events per second from Kafka to findings, beside a stock Faust agent, a replay, and bare reading.
+
+    python -m tests.bench.throughput [--events 500000] [--scale 1] [--slower 100] [--stock-events 40000]
+
+One simulated world without campaigns is put into 4 partitions of Apache Kafka before anything is measured, twice:
+*plain*, which is who, when, from where, with which parameters and how many tokens; and *sketched*, which is the
+same events with the gateway's sketch of each prompt (content links: some ten more things that accounts can share,
+most of them never seen before). No event has text. Time passes `slower` than simulated, for some 1,000 events per
+second of event time: a worker that takes more would see a denser stream, in which more falls together.
+
+`ours, live` is the process that production runs (`detector run`: real pipeline, Redis with an append-only file,
+findings to Kafka), one worker, its figures from its own /metrics: from the first event counted to the moment when
+all are counted and no stage has lag. The others are `contenders.py`. Nothing is warmed up and the best of nothing
+is taken; broker and Redis share the machine's cores, which events per second suffer from and events per core (CPU
+time of the measured process alone) do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.table import Table
+
+from detector import config as configuration
+from detector import metrics
+from detector.config import Config
+from detector.decoders import partitions_of
+from detector.errors import Unavailable
+from detector.runtime import servers, topics
+from detector.runtime.demo import Worker
+from detector.runtime.sketching import sketched
+from detector.simulate import simulate
+from tests.bench.contenders import CHUNK, Measured, alone, chunks_of, peak_bytes, reading, replayed, stock
+from tests.bench.settings import PARTITION_SETTINGS
+
+SCENARIO: Final = "quiet"
+STREAMS: Final = ("plain", "sketched")
+OURS: Final = "ours, live"
+STOCK: Final = "stock Faust agent"
+TARGET_PER_CORE: Final = 100_000
+TARGET_RATIO: Final = 20
+PATIENCE_SECONDS: Final = 240.0
+_LOOK_SECONDS: Final = 0.1
+
+
+class _Keyed(msgspec.Struct):
+    account_id: str
+
+
+_keyed = msgspec.json.Decoder(_Keyed)
+_event = msgspec.json.Decoder(dict[str, Any])
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print the table; return 1 when a target is missed."""
+    parser = argparse.ArgumentParser(prog="throughput", description="events per second from Kafka to findings")
+    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument("--stock-events", type=int, default=40_000)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the simulated world: 1 is some 38,000 accounts")
+    parser.add_argument("--slower", type=int, default=100, help="event time runs so many times slower than simulated")
+    parser.add_argument("--only", default="live,replay,floor,stock", help="what to measure, separated by commas")
+    parser.add_argument("--streams", default=",".join(STREAMS), help="of which streams, separated by commas")
+    options = parser.parse_args(arguments)
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    with tempfile.TemporaryDirectory(prefix="detector-bench-", ignore_cleanup_errors=True) as name:
+        folder, began = Path(name), time.monotonic()
+        span_s = record(folder, options.events, options.scale, options.slower)
+        console.print(f"{options.events:,} events in {span_s:,.0f} s of event time", style="dim")
+        results: dict[tuple[str, str], Measured] = {}
+        for stream in options.streams.split(","):
+            for contender, measured in compared(stream, folder, options):
+                results[contender, stream] = measured
+                console.print(f"{stream}: {contender} after {time.monotonic() - began:.0f} s", style="dim")
+    console.print(table(results))
+    missed = 0
+    for said, met in targets(results):
+        console.print(f"{said}: [bold]{'met' if met else 'MISSED'}[/]")
+        missed += not met
+    return 1 if missed else 0
+
+
+def compared(stream: str, folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, Measured]]:
+    """Yield what each contender does with a stream, on a broker and a store of their own."""
+    events, accounts = folder / f"{stream}.ndjson", folder / "accounts.ndjson"
+    chosen = options.only.split(",")
+    with servers.redis(folder / f"redis-{stream}") as redis, servers.kafka(folder / f"kafka-{stream}") as kafka:
+        environment = {
+            **PARTITION_SETTINGS,
+            "DETECTOR_KAFKA_BROKERS": kafka.address,
+            "DETECTOR_STORE_URL": redis.url,
+            "DETECTOR_TOPICS_REPLICATION": "1",
+            "DETECTOR_WEB_PORT": str(servers.free_port()),
+        }
+        config = configuration.load(None, {**os.environ, **environment})
+        topics.create_all(config)
+        for topic, file in ((config.topics.accounts, accounts), (config.topics.requests, events)):
+            send(config, topic, file)
+        requests = config.topics.requests
+        if "live" in chosen:
+            yield OURS, live(environment, folder / f"worker-{stream}", config.web.port, options.events)
+        if "replay" in chosen:
+            yield "ours, replay", alone(replayed, events, accounts, config.pipeline())
+        if "floor" in chosen:
+            yield "aiokafka and msgspec only", alone(reading, kafka.address, requests, options.events)
+        if "stock" in chosen:
+            with servers.redis(folder / f"redis-{stream}-stock") as other:
+                yield STOCK, alone(stock, kafka.address, other.url, requests, options.stock_events)
+
+
+def record(folder: Path, events: int, scale: float, slower: int) -> float:
+    """Write accounts and both streams of the simulated world; return how many seconds of event time they take."""
+    world = simulate(SCENARIO, 1, scale=scale)
+    (folder / "accounts.ndjson").write_bytes(b"\n".join(map(msgspec.json.encode, world.accounts)) + b"\n")
+    begin_ms, left, time_ms = world.begin_ms, events, world.begin_ms
+    with (folder / "sketched.ndjson").open("wb") as whole, (folder / "plain.ndjson").open("wb") as plain:
+        for lines, _ in sketched(world.chunks(), 0):
+            for event in map(_event.decode, lines[:left]):
+                event["time_ms"] = time_ms = begin_ms + (event["time_ms"] - begin_ms) // slower
+                whole.write(msgspec.json.encode(event) + b"\n")
+                event.pop("prompt_sketch", None)
+                plain.write(msgspec.json.encode(event) + b"\n")
+            left -= min(left, len(lines))
+            if not left:
+                return (time_ms - begin_ms) / 1000
+    raise SystemExit(f"the world has {events - left:,} events only")
+
+
+def send(config: Config, topic: str, file: Path) -> None:
+    """Put the lines of a file into Kafka, each a record keyed by its account, and wait for the last."""
+    producer = Producer(
+        {"bootstrap.servers": config.kafka.brokers, "linger.ms": 50, "queue.buffering.max.messages": 2 * CHUNK}
+    )
+    for chunk in chunks_of(file):
+        keys = [_keyed.decode(line).account_id for line in chunk]
+        for key, partition, line in zip(
+            keys, partitions_of(keys, config.topics.partitions).tolist(), chunk, strict=True
+        ):
+            producer.produce(topic, line.rstrip(), key.encode(), partition)
+        producer.flush()
+
+
+# -- ours, live -----------------------------------------------------------------------------------
+
+
+def live(environment: dict[str, str], folder: Path, port: int, events: int) -> Measured:
+    """Let one worker work through the topic."""
+    worker = Worker(folder, None, environment, port)
+    try:
+        worker.start()
+        return asyncio.run(_followed(port, worker, events))
+    finally:
+        worker.end()
+
+
+async def _followed(port: int, worker: Worker, events: int) -> Measured:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    first: tuple[float, float, float] | None = None
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        while True:
+            page = await _page(session, port)
+            now, counted = time.perf_counter(), page.get(metrics.EVENTS.name, 0)
+            if counted and first is None:
+                first = now, counted, page["process_cpu_seconds_total"]
+            lag = page.get(metrics.LAG.name, 1)
+            if first and counted >= events and not lag:
+                wall, before, cpu = first
+                return Measured(
+                    int(counted - before),
+                    now - wall,
+                    page["process_cpu_seconds_total"] - cpu,
+                    peak_bytes(worker.pid or 0),
+                    int(page.get(metrics.FINDINGS.name, 0)),
+                )
+            if time.monotonic() > deadline or not worker.alive:
+                said = worker.log.read_text("utf-8", "replace").splitlines()[-5:]
+                raise Unavailable("worker", f"stopped at {counted:,.0f} of {events:,} events: " + " | ".join(said))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _page(session: aiohttp.ClientSession, port: int) -> dict[str, float]:
+    """Return the sum of every metric over its labels."""
+    found: dict[str, float] = {}
+    async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        for family in text_string_to_metric_families(await answer.text()):
+            for sample in family.samples:
+                found[sample.name] = found.get(sample.name, 0) + sample.value
+    return found
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def table(results: Mapping[tuple[str, str], Measured]) -> Table:
+    """Return the figures as a table."""
+    made = Table(box=None, pad_edge=False)
+    made.add_column("")
+    made.add_column("stream")
+    for heading in ("events", "seconds", "events/s", "CPU seconds", "events/s per core", "peak MB", "findings"):
+        made.add_column(heading, justify="right")
+    for (contender, stream), one in results.items():
+        made.add_row(
+            contender,
+            stream,
+            f"{one.events:,}",
+            f"{one.seconds:.1f}",
+            f"{one.per_second:,.0f}",
+            f"{one.cpu_seconds:.1f}",
+            f"{one.per_core:,.0f}",
+            f"{one.peak_bytes / 1e6:,.0f}",
+            "" if one.findings is None else f"{one.findings:,}",
+        )
+    return made
+
+
+def targets(results: Mapping[tuple[str, str], Measured]) -> Iterator[tuple[str, bool]]:
+    """Yield each target with whether it was met."""
+    for stream in STREAMS:
+        ours, theirs = results.get((OURS, stream)), results.get((STOCK, stream))
+        if ours:
+            said = f"{stream}: {ours.per_core:,.0f} events/s per core, target {TARGET_PER_CORE:,}"
+            yield said, ours.per_core >= TARGET_PER_CORE
+        if ours and theirs:
+            ratio, of_cpu = ours.per_second / theirs.per_second, ours.per_core / theirs.per_core
+            said = f"{stream}: ours/stock {ratio:.1f} x by the clock ({of_cpu:.1f} x by CPU), target {TARGET_RATIO} x"
+            yield said, ratio >= TARGET_RATIO
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
