@@ -184,7 +184,9 @@ class Live:
             await asyncio.to_thread(worker.stop)
         self._take(await self.everything(self.config.topics.findings))
         for number, (found, wanted) in enumerate(zip(self.findings.values(), expected(), strict=False)):
-            assert found == wanted, f"finding {number}"
+            one, other = msgspec.json.decode(found), msgspec.json.decode(wanted)
+            differs = {name: (one.get(name), value) for name, value in other.items() if one.get(name) != value}
+            assert found == wanted, f"finding {number}: {differs}"
         assert len(self.findings) == len(expected())
 
     async def everything(self, topic: str) -> list[Any]:
