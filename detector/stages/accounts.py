@@ -500,25 +500,23 @@ class AccountStage:
         self._is_open[self._open[due]] = False
         self._open = self._open[~due]
 
-        closed = []
-        for partition, mine in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
-            state = self._partitions[partition]
+        closed: list[npt.NDArray[Any]] = []
+        for partition, added in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
+            mine, state = added, self._partitions[partition]
             if ticks[partition][0] < state.step:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
                 over = mine["step"] < state.step
                 closed += [*state.pending.take(), activity.rows_of(mine, np.flatnonzero(over))]
-                mine_open = activity.rows_of(mine, np.flatnonzero(~over))
-            else:
-                mine_open = mine
-            if len(mine_open):
-                state.pending.add(mine_open)
+                mine = activity.rows_of(mine, np.flatnonzero(~over))
+            if len(mine):
+                state.pending.add(mine)
         if closed:
-            self._announce(ticks, joined(closed, PAIR))
+            self._announce(ticks, closed)
 
-    def _announce(self, ticks: dict[int, list[int]], pairs: npt.NDArray[Any]) -> None:
+    def _announce(self, ticks: dict[int, list[int]], closed: list[npt.NDArray[Any]]) -> None:
         facts = joined(self._facts, CLOSED)
-        pairs = joined([pairs, *self._signups], PAIR)
+        pairs = joined([*closed, *self._signups], PAIR)
         told = _joined(self._verdicts, len(self._signals))
         self._facts, self._verdicts, self._signups = [], [], []
         wide = self._settings.link_partitions

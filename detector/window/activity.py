@@ -158,7 +158,7 @@ KNOWN: Final = np.dtype(
 
 def rows_of(table: npt.NDArray[Any], rows: I64) -> npt.NDArray[Any]:
     """Return a copy of some rows of a structured array; as plain bytes, for numpy would copy field by field."""
-    return table.view(f"V{table.dtype.itemsize}")[rows].view(table.dtype)
+    return np.take(table.view(f"V{table.dtype.itemsize}"), rows).view(table.dtype)
 
 
 def fresh(n: int) -> npt.NDArray[Any]:
