@@ -31,8 +31,8 @@ class Weights:
     size: float = 2.0  # many accounts
     young_surplus: float = 4.0  # more young accounts than the population's share predicts
     work_list: float = 3.0  # the same items are not asked twice: a list is walked in slices
-    evenness: float = 1.5  # requests are spread more evenly over the accounts than people's are
-    concentration: float = 1.5  # most of what its accounts ask is what they share
+    evenness: float = 2.5  # requests are spread more evenly over the accounts than people's are
+    concentration: float = 2.0  # most of what its accounts ask is what they share
     duration: float = 2.0  # it has gone on for long
     identity: float = 1.5  # a rare payment, card pattern or client print is shared as well
     spread: float = 1.0  # its accounts come from many networks, not from one place

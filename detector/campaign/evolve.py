@@ -37,6 +37,7 @@ class Campaign:
     updated_ms: int = 0
     read_ms: int = 0
     read_at_edges: int = 0
+    typical: float = -1.0  # requests of a member through its links, the median; -1 before they were counted
     touched: int = 0  # edges changed since it was read
     raised: bool = False
     merged_from: list[str] = field(default_factory=list)

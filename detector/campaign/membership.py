@@ -1,12 +1,15 @@
 """Who belongs to a campaign: the weight of an account's evidence, by the links it shares with it.
 
 Each kind of link counts by the purest link of that kind the account uses, and up to twice when it
-uses several pure ones. Kinds combine as independent evidence (noisy-or) within a family: what is said,
-who pays and connects. The kinds
-of a family are views of one thing, so together they are never worth more than the purest of them:
-a prompt that half of the world uses says little, however many of its parts are recognised. An
-established account is not drawn in by using a popular prompt once: it belongs only when a good part
-of what it does is the campaign's.
+uses several pure ones. Kinds combine as independent evidence (noisy-or) within a family: what is
+said; who pays and connects. The kinds of a family are views of one thing, so together they are never
+worth more than the purest of them: a prompt that half of the world uses says little, however many of
+its parts are recognised. Where no words are known, a length profile that only the campaign's accounts
+have is enough for those that do little else.
+
+An established account is not drawn in by using a popular prompt once. It belongs only when a good
+part of what it does is the campaign's, and no more than its share of the work: who asks ten times as
+much as the others, and long has been a customer, has the words for reasons of his own.
 """
 
 from __future__ import annotations
@@ -55,16 +58,20 @@ def belongs(
     kind: U8,
     purity: F64,
     count: I32,
+    proven: Mask,
     age: I8,
     requests: I64,
     *,
     newborn: bool,
+    most_of_established: float,
     share_of_established: float = 0.3,
     share_of_others: float = 0.02,
+    share_of_devoted: float = 0.5,
 ) -> Mask:
     """Tell for each of A accounts whether it belongs, given E edges to the campaign's links.
 
-    `account`, `kind`, `purity`, `count` are [E]; `age` (1 young, 2 established, 0 unknown) and
+    `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E];
+    `most_of_established` is in requests in the campaign's words; `age` (1 young, 2 established, 0 unknown) and
     `requests` are [A].
     """
     doubt = np.ones(len(age))
@@ -76,9 +83,13 @@ def belongs(
         asked = np.maximum(asked, np.bincount(account[mine], count[mine], len(age)) / LINKS_PER_TEXT.get(value, 1))
     evidence = 1 - doubt
     trusted = (age == 2) | ((age == 0) & newborn)
+    asked = np.where(trusted & (asked > most_of_established), 0, asked)
     least = np.where(trusted, np.maximum(2, share_of_established * requests), share_of_others * requests)
     paid = np.bincount(account[np.isin(kind, _PAID) & (purity > CLEAN)], minlength=len(age)) > 0
-    return np.asarray((evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted)), np.bool_)
+    convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
+    profile = (kind == LinkKind.SHAPE) & proven
+    devoted = np.bincount(account[profile], count[profile], len(age)) >= np.maximum(3, share_of_devoted * requests)
+    return np.asarray(convinced | (devoted & ~trusted), np.bool_)
 
 
 def _evidence(account: I64, kind: U8, purity: F64, accounts: int) -> F64:

@@ -55,6 +55,12 @@ def purity(young: I32, established: I32, share: float) -> F64:
     return np.clip(1 - expected / np.maximum(young, 1), 0.0, 1.0)
 
 
+def proven(young: I32, established: I32, share: float) -> Mask:
+    """Tell which links are their young accounts' alone, were there three times as many established ones as came."""
+    unexplained = 3.0 * (established + 1) * share / (1 - share)
+    return np.asarray(unexplained <= 0.05 * young, np.bool_)
+
+
 def bar(tested: int, level: float) -> float:
     """Return the surprise (nats) that a link must exceed when `tested` links are tested at `level`."""
     return float(np.log(max(tested, 1) / level))

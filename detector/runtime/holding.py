@@ -244,6 +244,10 @@ class Holding:
         async with self._lock:
             if not self.held or self.position is None or start > self.position:
                 return False
+            if self._commit is not None:  # its rows may have left memory, and the store does not have them yet
+                await self._write(wait=True)
+                if self._gone():
+                    return False
             fresh = (
                 [record for record in records if record.offset >= self.position] if start < self.position else records
             )

@@ -9,6 +9,7 @@ the account: one loud thing instead of a thousand.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, get_args
 
@@ -21,11 +22,11 @@ from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
-from detector.campaign.group import GroupColumns, components, read
+from detector.campaign.group import GroupColumns, attributed, components, read
 from detector.campaign.link import IDENTITY, WORDS, mix
 from detector.campaign.membership import CLEAN, belongs
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
-from detector.campaign.prevalence import age_class, purity
+from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.table import Table
 from detector.event import F64, I64, LABELS, U64, Mask, hash64
@@ -43,6 +44,7 @@ _WORDS: Final = [int(kind) for kind in WORDS]
 _TIES: Final = [*_WORDS, int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]  # of one operator
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
+WORK_SHARE: Final = 4.0  # an established member asks at most so many times what is typical
 MOSTLY_YOUNG: Final = 0.8  # a group of so many young accounts is known by their youth
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 
@@ -253,15 +255,23 @@ class CampaignPartition:
             self.links["kind"][link],
             self._purity(link, step_ms, newborn=campaign.newborn),
             self.edges["count"][edges],
+            proven(self.links["young"][link], self.links["established"][link], self.share),
             self._age(rows, first),
             self.accounts["requests"][rows],
             newborn=campaign.newborn,
+            most_of_established=self._most_of_established(campaign),
         )
         self.accounts["campaign"][rows[joins]] = campaign.number
         campaign.members.update(account[joins].tolist())
         if joins.any():
             campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
         return int(joins.sum())
+
+    @staticmethod
+    def _most_of_established(campaign: Campaign) -> float:
+        if campaign.typical < 0:
+            return math.inf if campaign.newborn else 0.0
+        return WORK_SHARE * max(campaign.typical, 5.0)
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
@@ -393,6 +403,7 @@ class CampaignPartition:
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
         campaign.readings = read(group)
+        campaign.typical = float(np.median(attributed(group)))
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
         if campaign.severity == "watch" and campaign.score < self.settings.watch_at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from detector.campaign.membership import belongs
 from detector.campaign.observation import LinkKind
 
 YOUNG, ESTABLISHED, UNKNOWN = 1, 2, 0
+AMONG = {"most_of_established": 30.0}
 T, H, P, N = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.PAYMENT, LinkKind.NETWORK
 
 
@@ -23,6 +25,8 @@ def member(
     count: int = 1,
     requests: int = 1,
     newborn: bool = False,
+    proven: bool = False,
+    most: float = math.inf,
 ) -> bool:
     """Whether one account belongs that used links of these kinds and purities."""
     n = len(links)
@@ -32,9 +36,11 @@ def member(
             np.array([kind for kind, _ in links], np.uint8),
             np.array([purity for _, purity in links], float),
             np.full(n, count, np.int32),
+            np.full(n, proven),
             np.array([age], np.int8),
             np.array([requests], np.int64),
             newborn=newborn,
+            most_of_established=most,
         )[0]
     )
 
@@ -76,6 +82,14 @@ def test_a_busy_account_that_met_the_words_of_a_campaign_in_passing_stays_out() 
     assert member([(T, 1.0)], count=20, requests=1_000)
 
 
+def test_without_words_a_proven_length_profile_is_enough_for_a_young_account_that_does_little_else() -> None:
+    shape = [(LinkKind.SHAPE, 1.0)]
+    assert member(shape, proven=True, count=5, requests=10)
+    assert not member(shape, proven=True, count=4, requests=10)
+    assert not member(shape, proven=False, count=10, requests=10)
+    assert not member(shape, ESTABLISHED, proven=True, count=10, requests=10)
+
+
 def test_an_established_account_that_used_a_prompt_once_stays_out() -> None:
     assert not member([(T, 1.0)], ESTABLISHED, count=1, requests=1)
     assert not member([(T, 1.0)], ESTABLISHED, count=20, requests=100)
@@ -83,6 +97,12 @@ def test_an_established_account_that_used_a_prompt_once_stays_out() -> None:
 
 def test_an_established_account_belongs_when_a_good_part_of_what_it_does_is_the_campaigns() -> None:
     assert member([(T, 1.0)], ESTABLISHED, count=30, requests=100)
+
+
+def test_a_customer_who_asks_ten_times_as_much_as_the_others_has_the_words_for_his_own_reasons() -> None:
+    assert member([(T, 1.0)], ESTABLISHED, count=90, requests=100, most=90)
+    assert not member([(T, 1.0)], ESTABLISHED, count=91, requests=100, most=90)
+    assert member([(T, 1.0)], YOUNG, count=91, requests=100, most=90)
 
 
 def test_of_a_campaign_with_new_links_accounts_of_unknown_age_are_no_proof() -> None:
@@ -99,24 +119,33 @@ AGES = st.lists(st.sampled_from([YOUNG, ESTABLISHED, UNKNOWN]), min_size=5, max_
 
 def columns(edges):
     account, kind, purity, count = (list(column) for column in zip(*edges, strict=True)) if edges else ([], [], [], [])
-    return np.array(account, np.int64), np.array(kind, np.uint8), np.array(purity, float), np.array(count, np.int32)
+    proven = np.array(purity, float) > 0.98
+    return np.array(account, np.int64), np.array(kind, np.uint8), np.array(purity, float), np.array(count), proven
 
 
 @given(EDGES, AGES, st.booleans())
 def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -> None:
     requests = np.full(5, 12, np.int64)
-    together = belongs(*columns(edges), np.array(ages, np.int8), requests, newborn=newborn)
+    together = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=newborn)
     for account in range(5):
         own = [(0, *edge[1:]) for edge in edges if edge[0] == account]
-        alone = belongs(*columns(own), np.array(ages[account : account + 1], np.int8), requests[:1], newborn=newborn)
+        alone = belongs(
+            *columns(own),
+            np.array(ages[account : account + 1], np.int8),
+            requests[:1],
+            newborn=newborn,
+            most_of_established=30,
+        )
         assert alone[0] == together[account]
 
 
 @given(EDGES, AGES)
 def test_one_more_link_never_drives_a_young_account_out(edges, ages) -> None:
     requests = np.full(5, 12, np.int64)
-    before = belongs(*columns(edges), np.array(ages, np.int8), requests, newborn=False)
-    after = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, newborn=False)
+    before = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=False)
+    after = belongs(
+        *columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, newborn=False, most_of_established=30
+    )
     assert (after >= before).all()
 
 

@@ -197,6 +197,23 @@ async def test_a_partition_that_comes_back_untouched_goes_on_from_memory() -> No
 
 
 @pytest.mark.asyncio
+async def test_rows_that_left_memory_with_a_commit_that_failed_are_stored_before_they_are_called_back() -> None:
+    world = World()
+    one = world.workers[0]
+    await world.take(one)
+    await world.absorb(one, 25)
+    one.leave()
+    world.away.faults = ["before"]
+    with pytest.raises(Unavailable):
+        await one.settle()
+    await world.take(one)
+    await world.absorb(one, 25)
+    await one.commit()
+    stored, _ = await world.outcome()
+    assert stored == Counter(record.value.decode() for record in LOG[:50])
+
+
+@pytest.mark.asyncio
 async def test_a_partition_that_another_worker_wrote_is_read_anew() -> None:
     world = World()
     one, other = world.workers

@@ -257,12 +257,12 @@ def test_in_shadow_the_same_is_decided_and_marked() -> None:
 
 def test_account_findings_pass_through_until_a_campaign_speaks_for_the_account() -> None:
     def judged(minute: int) -> list[Any]:
-        account = {0: "h00", 30: "p001", 300: "h01"}.get(minute)
+        account = {0: "h39", 30: "p001", 300: "h01"}.get(minute)
         return [(account, START + minute * MINUTE, 0.9, [RATE])] if account else []
 
     (records,) = candidates_of(recorded(harvest(), judged=judged))
     findings = [finding for finding in findings_of(partition_of(), records) if finding.kind == "account"]
-    assert [(finding.subject, finding.severity) for finding in findings] == [("h00", "watch"), ("p001", "watch")]
+    assert [(finding.subject, finding.severity) for finding in findings] == [("h39", "watch"), ("p001", "watch")]
 
 
 def test_a_quiet_day_says_nothing() -> None:
