@@ -6,8 +6,8 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
 - what is over within an hour and a half is at most `watch`, unless it took more than a class could ask;
-  what sits in one place, as a hackathon does over a weekend, must have gone on for three days, unless its
-  accounts share a payment or a client print as well.
+  what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
+  well pay for all of it.
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
     in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
-    paid_alone = not strength.get("identity", 0.0) >= 0.5  # NaN: unknown is no shared payment
-    least_hours, most_requests = (72.0, 50_000) if in_one_place and paid_alone else (1.5, 5_000)
+    least_hours, most_requests = (72.0, 50_000) if in_one_place else (1.5, 5_000)
     brief = hours < least_hours and requests < most_requests
     if score < WARNING_AT or repeats or brief:
         return "watch"

@@ -70,13 +70,8 @@ def test_what_is_over_within_an_hour_and_a_half_is_watched_unless_no_class_could
 
 
 def test_what_sits_in_one_place_must_have_gone_on_for_three_days() -> None:
-    """A hackathon lasts a weekend."""
-    assert loud(hours=71.9, spread=0.0, identity=0.0) == "watch"
-    assert loud(hours=71.9, spread=0.0, identity=0.0, requests=50_000) == "critical"
-    assert loud(hours=72.0, spread=0.0, identity=0.0) == "critical"
-    assert loud(hours=71.9, spread=0.1, identity=0.0) == "critical"
-
-
-def test_what_shares_a_payment_in_one_place_is_no_hackathon() -> None:
-    assert loud(hours=1.5, spread=0.0, identity=0.5) == "critical"
-    assert loud(hours=1.4, spread=0.0, identity=0.5) == "watch"
+    """A hackathon lasts a weekend, and its host pays for all."""
+    assert loud(hours=71.9, spread=0.0) == "watch"
+    assert loud(hours=71.9, spread=0.0, requests=50_000) == "critical"
+    assert loud(hours=72.0, spread=0.0) == "critical"
+    assert loud(hours=71.9, spread=0.1) == "critical"
