@@ -24,7 +24,7 @@ is NaN where it cannot be known. Which harmless group each one is there for:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from scipy import sparse
@@ -232,13 +232,20 @@ def _concentration(group: GroupColumns) -> Reading:
     )
 
 
+def _rank(values: I64, share: float, method: Literal["lower", "higher"]) -> float:
+    return float(np.quantile(values, share, method=method))
+
+
 def _duration(group: GroupColumns) -> Reading:
-    """Read from the tenth percentile of the first use to the ninetieth of the last: stragglers do not count."""
+    """Read from the fifth of the accounts that began first to the fifth that ended last, both left out.
+
+    A passer-by who has long used a common phrase does not make a class a campaign.
+    """
     first = np.full(len(group.age), np.iinfo(np.int64).max)
     last = np.zeros(len(group.age), np.int64)
     np.minimum.at(first, group.account, group.first_ms)
     np.maximum.at(last, group.account, group.last_ms)
-    hours = max(0.0, float(np.percentile(last, 90) - np.percentile(first, 10)) / HOUR_MS)
+    hours = max(0.0, float(_rank(last, 0.8, "lower") - _rank(first, 0.2, "higher")) / HOUR_MS)
     return Reading(
         "duration", ramp(hours, 1.0, 4.0), hours, 1.0, f"it has gone on for {hours:.1f} h; a class lasts one or two"
     )
