@@ -55,7 +55,7 @@ def compose(
             "links": _links(links),
             "capabilities": _capabilities(accounts["capabilities"]),
             "models": dict(sorted(models.items(), key=lambda item: (-item[1], item[0]))[:10]),
-            "merged_from": campaign.merged_from,
+            "merged_from": list(campaign.merged_from),
         },
         shadow=shadow,
     )

@@ -43,7 +43,7 @@ class Campaign:
     merged_from: list[str] = field(default_factory=list)
 
     def begin_alert(self) -> None:
-        """Begin another alert, which names every member afresh."""
+        """Begin another alert, which names every member afresh: out of `watch`, whose alert flags nobody."""
         self.announced, self.seq, self.raised = set(), 0, False
 
 
@@ -66,14 +66,10 @@ def belongs_to(accounts: set[int], campaigns: list[Campaign], least_share: float
 
 
 def merge(into: Campaign, other: Campaign) -> None:
-    """Let the older campaign take over the younger one; the alert is that of the louder, quieter ones are named anew.
+    """Let the older campaign take over the younger one, as loud as the louder; its members are named anew.
 
-    An account counts as flagged when a `warning` or `critical` names it; having been in a `watch` is not enough.
+    The alert of the younger one is over, and whoever follows the older one's must hear of them.
     """
-    if (into.severity == "watch") == (other.severity == "watch"):
-        into.announced |= other.announced
-    elif into.severity == "watch":
-        into.begin_alert()
     into.severity = max(into.severity, other.severity, key=RANK.__getitem__)
     into.members |= other.members
     into.first_seen_ms = min(into.first_seen_ms, other.first_seen_ms)

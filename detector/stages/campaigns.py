@@ -118,6 +118,7 @@ class CampaignPartition:
         )
         self.campaigns: dict[int, Campaign] = {}
         self.models: dict[int, dict[str, int]] = {}
+        self.ended: list[Finding] = []  # of the step at hand
         self.grouped_edges = 0
         self.grouped_step = -1
         self.swept_day = -1
@@ -150,7 +151,8 @@ class CampaignPartition:
         touched = np.unique(np.concatenate([self._merge(record, k) for record, k in zip(records, keys, strict=True)]))
         changed = self._grow(touched, step_ms)
         changed |= self._regroup(step, step_ms)
-        findings = [
+        findings, self.ended = self.ended, []
+        findings += [
             finding
             for number in sorted(changed & self.campaigns.keys())
             for finding in self._say(self.campaigns[number], step_ms)
@@ -333,7 +335,7 @@ class CampaignPartition:
                 and users.max() >= self.settings.overlap * len(campaign.members)
             ):
                 into, gone = sorted((campaign, other), key=lambda c: c.number)
-                self._absorb_campaign(into, gone)
+                self._absorb_campaign(into, gone, step_ms)
                 self._reread(into, step_ms)
                 changed.add(into.number)
         return changed
@@ -355,7 +357,7 @@ class CampaignPartition:
         if known:
             campaign = known[0]
             for other in known[1:]:
-                self._absorb_campaign(campaign, other)
+                self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
             if confidence(read(group), s.weights) < s.watch_at:
@@ -393,7 +395,7 @@ class CampaignPartition:
         edges = np.flatnonzero((of >= 0) & (self.links["owner"][of] == campaign.number))
         if not len(edges):
             if campaign.severity == "watch":
-                self._dissolve(campaign)
+                self._dissolve(campaign, step_ms)
             return
         if campaign.severity == "watch":  # who belongs is open still
             self._release(campaign)
@@ -407,12 +409,13 @@ class CampaignPartition:
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
         if campaign.severity == "watch" and campaign.score < self.settings.watch_at:
-            self._dissolve(campaign)
+            self._dissolve(campaign, step_ms)
         else:
-            self._escalate(campaign, severity(campaign.score, campaign.readings, int(group.requests.sum())))
+            self._escalate(campaign, severity(campaign.score, campaign.readings, int(group.requests.sum())), step_ms)
 
-    def _dissolve(self, campaign: Campaign) -> None:
+    def _dissolve(self, campaign: Campaign, step_ms: int) -> None:
         """Let go of what was only watched and does not hold up."""
+        self._end(campaign, step_ms)
         self._release(campaign)
         self.links["owner"][self.links["owner"] == campaign.number] = 0
         self.models.pop(campaign.number, None)
@@ -421,14 +424,21 @@ class CampaignPartition:
     def _release(self, campaign: Campaign) -> None:
         self.accounts["campaign"][self.accounts["campaign"] == campaign.number] = 0
 
-    def _escalate(self, campaign: Campaign, loud: Severity) -> None:
+    def _escalate(self, campaign: Campaign, loud: Severity, step_ms: int) -> None:
         """Raise the severity; out of `watch` a new alert begins, which names every member afresh."""
         if campaign.severity == "watch" and loud != "watch":
-            campaign.begin_alert()
+            self._louder(campaign, step_ms)
         if RANK[loud] > RANK[campaign.severity]:
             campaign.severity = loud
 
-    def _absorb_campaign(self, into: Campaign, other: Campaign) -> None:
+    def _louder(self, campaign: Campaign, step_ms: int) -> None:
+        self._end(campaign, step_ms, louder=f"f-{campaign.campaign_id}")
+        campaign.begin_alert()
+
+    def _absorb_campaign(self, into: Campaign, other: Campaign, step_ms: int) -> None:
+        self._end(other, step_ms, merged_into=into.campaign_id)
+        if into.severity == "watch" and other.severity != "watch":
+            self._louder(into, step_ms)
         merge(into, other)
         for model, count in self.models.pop(other.number, {}).items():
             self._count_model(into.number, model, count)
@@ -488,14 +498,22 @@ class CampaignPartition:
         due = news or step_ms - campaign.updated_ms >= HOUR_MS or not campaign.raised
         if waits or not due or not campaign.members:
             return []
+        finding = self._finding(campaign, step_ms, self._names(news))
+        campaign.announced |= news
+        campaign.seq += 1
+        campaign.updated_ms = step_ms
+        campaign.raised = True
+        return [finding]
+
+    def _finding(self, campaign: Campaign, step_ms: int, added: list[str]) -> Finding:
+        s = self.settings
         members = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
         members = members[members >= 0]
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
-        names = sorted(self.ids[row] for row in self.accounts.lookup(np.array(sorted(news), np.uint64)).tolist())
-        finding = compose(
+        return compose(
             campaign,
             step_ms,
-            added=names,
+            added=added,
             accounts={
                 name: self.accounts[name][members]
                 for name in ("requests", "output_tokens", "capabilities", "created_ms")
@@ -505,11 +523,20 @@ class CampaignPartition:
             weights=s.weights,
             shadow=s.shadow,
         )
-        campaign.announced |= news
-        campaign.seq += 1
-        campaign.updated_ms = step_ms
-        campaign.raised = True
-        return [finding]
+
+    def _names(self, keys: set[int]) -> list[str]:
+        rows = self.accounts.lookup(np.array(sorted(keys), np.uint64))
+        return sorted(self.ids[row] for row in rows[rows >= 0].tolist())
+
+    def _end(self, campaign: Campaign, step_ms: int, **evidence: str) -> None:
+        """Say that the campaign's alert is over, if there was one."""
+        if campaign.raised:
+            last = self._finding(campaign, step_ms, [])
+            gone = self._names(campaign.announced)
+            more = {**last.evidence, **evidence}
+            self.ended.append(
+                msgspec.structs.replace(last, state="cleared", accounts_removed=gone, evidence=more, accounts_total=0)
+            )
 
     def described(self, identity: str) -> Finding | None:
         """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""

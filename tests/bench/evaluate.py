@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from detector.errors import ConfigError, DetectorError
 from detector.runtime.evaluate import OURS
-from detector.runtime.grid import Job, bars_of, jobs_of, missed_bars, run_grid, write_results
+from detector.runtime.grid import FIRST_SEED, Job, bars_of, jobs_of, missed_bars, run_grid, write_results
 from detector.runtime.report import cohort_table, parse_bar, summary_table
 from detector.scorecard import ScoreCard
 from tests.bench.settings import pipeline_settings
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="evaluate", description="score cards of named scenarios over seeds")
     parser.add_argument("--full", action="store_true", help="public sizes instead of some minutes")
     parser.add_argument("--seeds", type=int, help="how many; 5, or 3 in the small grid")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seeds below 101 are for tuning")
     parser.add_argument("--only", help="scenarios, separated by commas")
     parser.add_argument("--streams", nargs="+", type=Path, metavar="FOLDER", help="recorded streams")
     parser.add_argument("--no-baselines", action="store_true", help="the detector alone")
@@ -49,7 +50,9 @@ def main(arguments: list[str]) -> int:
         jobs = [Job(f.name, baselines=not options.no_baselines, folder=f) for f in options.streams]
     else:
         seeds = options.seeds or (5 if options.full else 3)
-        jobs = jobs_of(scenarios, seeds, full=options.full, baselines=not options.no_baselines)
+        jobs = jobs_of(
+            scenarios, seeds, full=options.full, baselines=not options.no_baselines, first_seed=options.first_seed
+        )
     console = Console() if sys.stdout.isatty() else Console(width=240)
     try:
         bars = bars_of(scenarios, full=options.full, extra=[parse_bar(text) for text in options.bar])
