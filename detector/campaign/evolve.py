@@ -16,6 +16,7 @@ import xxhash
 from detector.campaign.group import Reading
 from detector.finding import Severity
 
+NOBODY_ELSE: Final = 0.8
 RANK: Final[dict[Severity, int]] = {"watch": 0, "warning": 1, "critical": 2}
 
 
@@ -55,14 +56,16 @@ def campaign_id(step: int, links: list[int]) -> str:
 def belongs_to(accounts: set[int], campaigns: list[Campaign], least_share: float) -> list[Campaign]:
     """Return the campaigns that a group of accounts is, oldest first; several are one campaign, seen in parts.
 
-    Either `least_share` of the group are members of one campaign; or the group holds that share of the members of
-    some, and together these are that share of the group. A small campaign inside a large crowd is not the crowd.
+    One: `least_share` of the group are its members, or the group holds that share of its members and is not much
+    larger. Several: the group holds that share of the members of each, and there is hardly anybody else in it: a
+    phrase that two pools happen to use, and others with them, does not make them one.
     """
     common = [(len(accounts & campaign.members), campaign) for campaign in campaigns]
     held = [(shared, c) for shared, c in common if shared >= max(1.0, least_share * len(c.members))]
-    if sum(shared for shared, _ in held) >= least_share * len(accounts):
+    if len(held) > 1 and sum(shared for shared, _ in held) >= NOBODY_ELSE * len(accounts):
         return [c for _, c in held]
-    return [c for shared, c in common if shared >= max(1.0, least_share * len(accounts))][:1]
+    most = max(common, key=lambda pair: (pair[0], -pair[1].number), default=None)
+    return [most[1]] if most and most[0] >= max(1.0, least_share * len(accounts)) else []
 
 
 def merge(into: Campaign, other: Campaign) -> None:

@@ -24,7 +24,7 @@ from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, attributed, components, read
 from detector.campaign.link import IDENTITY, WORDS, mix
-from detector.campaign.membership import CLEAN, belongs
+from detector.campaign.membership import CLEAN, LINKS_PER_TEXT, belongs
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
@@ -41,11 +41,13 @@ REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edge
 REREAD_MS: Final = HOUR_MS // 2
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
-_TIES: Final = [*_WORDS, int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]  # of one operator
+_PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
+_TIES: Final = [*_WORDS, *_PAID]  # of one operator
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
+MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
 WORK_SHARE: Final = 4.0  # an established member asks at most so many times what is typical
-MOSTLY_YOUNG: Final = 0.8  # a group of so many young accounts is known by their youth
+MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 
 
@@ -310,35 +312,47 @@ class CampaignPartition:
         return changed
 
     def _unite(self, step_ms: int) -> set[int]:
-        """Make one of two campaigns when the smaller one's members ask in the larger one's words, or pay its way."""
-        numbers = sorted(self.campaigns)
-        if len(numbers) < 2:
-            return set()
-        of = self.links.lookup(self.edges["link"])
-        account = self.accounts.lookup(self.edges["account"])
-        member = np.where(account >= 0, self.accounts["campaign"][account], 0)
-        tie = (of >= 0) & np.isin(self.links["kind"][of], _TIES) & (self._purity(of, step_ms, newborn=False) > CLEAN)
-        owner = np.where(tie, self.links["owner"][of], 0)
-        across = (member > 0) & (owner > 0) & (member != owner)
-        pairs = np.unique(np.stack([member[across], owner[across], account[across]]), axis=1)
+        """Make one of two campaigns when half of the smaller one's members ask much in the larger one's words.
+
+        Paying its way, or presenting its reasoning blocks, is as good. A few words in common are not.
+        """
         changed: set[int] = set()
-        for number in numbers:
+        if len(self.campaigns) < 2:
+            return changed
+        member, owner = self._across(step_ms)
+        for number in sorted(self.campaigns):
             campaign = self.campaigns.get(number)
-            theirs = pairs[1, pairs[0] == number]
-            if campaign is None or not len(theirs):
+            found, users = np.unique(owner[member == number], return_counts=True)
+            if campaign is None or not len(found):
                 continue
-            found, users = np.unique(theirs, return_counts=True)
             other = self.campaigns.get(int(found[users.argmax()]))
-            if (
-                other
-                and len(other.members) >= len(campaign.members)
-                and users.max() >= self.settings.overlap * len(campaign.members)
-            ):
+            half = self.settings.overlap * len(campaign.members)
+            if other and len(other.members) >= len(campaign.members) and users.max() >= half:
                 into, gone = sorted((campaign, other), key=lambda c: c.number)
                 self._absorb_campaign(into, gone, step_ms)
                 self._reread(into, step_ms)
                 changed.add(into.number)
         return changed
+
+    def _across(self, step_ms: int) -> tuple[I64, I64]:
+        """Return, for each account that does much of its asking in another campaign's words, the two campaigns."""
+        of = self.links.lookup(self.edges["link"])
+        account = self.accounts.lookup(self.edges["account"])
+        member = np.where(account >= 0, self.accounts["campaign"][account], 0)
+        owner = np.where(of >= 0, self.links["owner"][of], 0)
+        edges = np.flatnonzero((member > 0) & (owner > 0) & (member != owner))
+        kind = self.links["kind"][of[edges]]
+        kept = np.isin(kind, _TIES) & (self._purity(of[edges], step_ms, newborn=False) > CLEAN)
+        edges, kind = edges[kept], kind[kept]
+        pairs, index = np.unique(np.stack([account[edges], owner[edges]]), axis=1, return_inverse=True)
+        asked = np.zeros(pairs.shape[1])
+        for value in np.unique(kind):
+            mine = kind == value
+            through = np.bincount(index.ravel()[mine], self.edges["count"][edges[mine]], len(asked))
+            share = np.where(through > 0, math.inf, 0.0) if value in _PAID else through / LINKS_PER_TEXT.get(value, 1)
+            asked = np.maximum(asked, share)
+        much = asked >= MUCH * self.accounts["requests"][pairs[0]]
+        return self.accounts["campaign"][pairs[0][much]].astype(np.int64), pairs[1][much]
 
     def _standing(self, link: I64, step_ms: int) -> tuple[Mask, Mask]:
         """Tell which links stand out by the youth of their accounts, and which by their own."""
@@ -498,14 +512,15 @@ class CampaignPartition:
         due = news or step_ms - campaign.updated_ms >= HOUR_MS or not campaign.raised
         if waits or not due or not campaign.members:
             return []
-        finding = self._finding(campaign, step_ms, self._names(news))
-        campaign.announced |= news
+        left = campaign.announced - campaign.members  # of one that is only watched, who belongs is open
+        finding = self._finding(campaign, step_ms, self._names(news), self._names(left))
+        campaign.announced = set(campaign.members)
         campaign.seq += 1
         campaign.updated_ms = step_ms
         campaign.raised = True
         return [finding]
 
-    def _finding(self, campaign: Campaign, step_ms: int, added: list[str]) -> Finding:
+    def _finding(self, campaign: Campaign, step_ms: int, added: list[str], removed: list[str]) -> Finding:
         s = self.settings
         members = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
         members = members[members >= 0]
@@ -514,6 +529,7 @@ class CampaignPartition:
             campaign,
             step_ms,
             added=added,
+            removed=removed,
             accounts={
                 name: self.accounts[name][members]
                 for name in ("requests", "output_tokens", "capabilities", "created_ms")
@@ -528,15 +544,12 @@ class CampaignPartition:
         rows = self.accounts.lookup(np.array(sorted(keys), np.uint64))
         return sorted(self.ids[row] for row in rows[rows >= 0].tolist())
 
-    def _end(self, campaign: Campaign, step_ms: int, **evidence: str) -> None:
+    def _end(self, campaign: Campaign, step_ms: int, **evidence: Any) -> None:
         """Say that the campaign's alert is over, if there was one."""
         if campaign.raised:
-            last = self._finding(campaign, step_ms, [])
-            gone = self._names(campaign.announced)
-            more = {**last.evidence, **evidence}
-            self.ended.append(
-                msgspec.structs.replace(last, state="cleared", accounts_removed=gone, evidence=more, accounts_total=0)
-            )
+            last = self._finding(campaign, step_ms, [], self._names(campaign.announced))
+            evidence = {**last.evidence, **evidence}
+            self.ended.append(msgspec.structs.replace(last, state="cleared", accounts_total=0, evidence=evidence))
 
     def described(self, identity: str) -> Finding | None:
         """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""

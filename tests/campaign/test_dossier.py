@@ -41,7 +41,14 @@ def finding(severity: str = "warning", *, raised: bool = False, **more: Any) -> 
         "output_tokens": np.array([50, 60, 70]),
         "capabilities": capabilities,
     }
-    given = {"added": ["a", "b"], "accounts": accounts, "links": links, "models": {"s": 2, "l": 9}, "shadow": False}
+    given = {
+        "removed": [],
+        "added": ["a", "b"],
+        "accounts": accounts,
+        "links": links,
+        "models": {"s": 2, "l": 9},
+        "shadow": False,
+    }
     return compose(campaign, 10_000, weights=Weights(), **{**given, **more})
 
 

@@ -37,11 +37,17 @@ def test_a_few_accounts_in_common_do_not_make_two_groups_one() -> None:
     assert belongs_to({500}, [campaign(1, range(0))], 0.5) == []
 
 
-def test_a_group_that_spans_campaigns_names_them_the_older_first() -> None:
+def test_a_group_that_spans_campaigns_and_nobody_else_names_them_the_older_first() -> None:
     known = [campaign(1, range(100)), campaign(2, range(100, 200)), campaign(3, range(200, 300))]
     assert belongs_to(set(range(300)), known, 0.5) == known
     assert belongs_to(set(range(40, 300)), known, 0.5) == known  # 60 of the first
     assert belongs_to(set(range(60, 300)), known, 0.5) == known[1:]
+
+
+def test_a_phrase_that_two_campaigns_use_and_others_with_them_does_not_make_them_one() -> None:
+    known = [campaign(1, range(30)), campaign(2, range(100, 240))]
+    assert belongs_to({*range(30), *range(100, 210), *range(500, 600)}, known, 0.5) == []
+    assert belongs_to({*range(30), *range(100, 230), *range(500, 540)}, known, 0.5) == known
 
 
 def test_a_merge_keeps_the_older_name_and_the_members_of_both() -> None:

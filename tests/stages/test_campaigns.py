@@ -158,7 +158,7 @@ def test_two_watched_groups_that_turn_out_to_be_one_pool_become_the_older_campai
     assert flagged(findings) == set(HARVEST)
     asked = sum(len({row[0] for row in [*apart(minute), *together(minute)]}) for minute in range(0, 360, 5))
     assert findings[-1].evidence["merged_from"] == campaign.merged_from
-    (end,) = (f for f in findings if f.state == "cleared" and f.subject == campaign.merged_from[0])
+    *_, end = (f for f in findings if f.state == "cleared" and f.subject == campaign.merged_from[0])
     assert set(end.accounts_removed) in map(set, halves)
     after = [finding for finding in findings if finding.subject == identity and finding.time_ms >= end.time_ms]
     assert set(end.accounts_removed) <= {account for finding in after for account in finding.accounts_added}
@@ -196,6 +196,17 @@ def test_updates_count_up_and_name_nobody_twice() -> None:
         assert [update.state for update in updates] == ["raised"] + ["updated"] * middle + over
         named = [account for update in updates for account in update.accounts_added]
         assert len(named) == len(set(named))
+
+
+def test_whoever_follows_what_is_added_and_removed_knows_how_many_there_are() -> None:
+    members: dict[str, set[str]] = {}
+    for finding in the_harvest():
+        now = members.setdefault(finding.finding_id, set())
+        now |= set(finding.accounts_added)
+        assert now >= set(finding.accounts_removed)
+        now -= set(finding.accounts_removed)
+        assert len(now) == finding.accounts_total
+    assert members
 
 
 def test_nothing_after_the_time_of_a_finding_was_used() -> None:
