@@ -5,7 +5,8 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
-- what is over within an hour and a half is at most `watch`, unless it took more than a class could ask;
+- what is over within an hour and a half is at most `watch`, unless it took more than a class could ask
+  (half of that time when it comes from all over and nobody asks what another asked: that is no class);
   what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
   well pay for all of it.
 """
@@ -63,7 +64,9 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
     in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
-    least_hours, most_requests = (72.0, 50_000) if in_one_place else (1.5, 5_000)
+    far_apart = strength.get("spread", math.nan) >= 0.9 and strength.get("work_list", math.nan) >= 0.9
+    least_hours = 72.0 if in_one_place else 0.75 if far_apart else 1.5
+    most_requests = 50_000 if in_one_place else 5_000
     brief = hours < least_hours and requests < most_requests
     if score < WARNING_AT or repeats or brief:
         return "watch"
