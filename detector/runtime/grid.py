@@ -28,10 +28,13 @@ from detector.runtime.evaluate import OURS, compare, read_truth
 from detector.runtime.files import chunks_of
 from detector.runtime.replay import replay
 from detector.runtime.report import Bar, by_scenario, page, parse_bar
+from detector.runtime.sketching import sketched
 from detector.scorecard import ScoreCard, TruthRecord
 from detector.simulate import SCENARIOS, simulate
 
-WITHHELD: Final = "-withheld"  # scenario name with this at its end: the same without prompt text
+WITHHELD: Final = (
+    "-withheld"  # scenario name with this at its end: the same with the gateway's sketches instead of prompts
+)
 FIRST_SEED: Final = 101  # what is tuned by hand is tuned on seeds below
 SMALL_SCALE: Final = 0.02
 SMALL_DAYS: Final = 4.0  # campaigns begin on day 2
@@ -88,7 +91,7 @@ def jobs_of(
 
 def run_job(job: Job, settings: PipelineSettings) -> list[ScoreCard]:
     """Return the cards of one job."""
-    chunks, accounts, truth = _recorded(job.folder) if job.folder else _simulated(job)
+    chunks, accounts, truth = _recorded(job.folder) if job.folder else _simulated(job, settings.accounts.hash_key)
     return compare(
         chunks,
         truth,
@@ -155,14 +158,16 @@ def write_results(out: Path, cards: Sequence[ScoreCard], bars: dict[str, list[Ba
     (out / "index.html").write_text(page(title, cards, bars, note), encoding="utf-8")
 
 
-def _simulated(job: Job) -> tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]:
+def _simulated(job: Job, key: int) -> tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]:
     name = job.scenario.removesuffix(WITHHELD)
     if name not in SCENARIOS:
         raise InputError(f"no scenario is called {name!r}; there are {', '.join(sorted(SCENARIOS))}")
-    text = name == job.scenario
-    simulation = simulate(name, job.seed, job.scale, days=job.days, text=text)
+    simulation = simulate(name, job.seed, job.scale, days=job.days)
     truth = [msgspec.convert(row, TruthRecord) for row in simulation.truth]
-    return simulation.chunks(), simulation.accounts, truth
+    chunks = simulation.chunks()
+    if name != job.scenario:
+        chunks = (lines for lines, _ in sketched(chunks, key))
+    return chunks, simulation.accounts, truth
 
 
 def _recorded(folder: Path) -> tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]:

@@ -419,13 +419,14 @@ class CampaignPartition:
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
         campaign.readings = read(group)
-        campaign.typical = float(np.median(attributed(group)))
+        asked = attributed(group)
+        campaign.typical = float(np.median(asked))
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
         if campaign.severity == "watch" and campaign.score < self.settings.watch_at:
             self._dissolve(campaign, step_ms)
         else:
-            self._escalate(campaign, severity(campaign.score, campaign.readings, int(group.requests.sum())), step_ms)
+            self._escalate(campaign, severity(campaign.score, campaign.readings, int(asked.sum())), step_ms)
 
     def _dissolve(self, campaign: Campaign, step_ms: int) -> None:
         """Let go of what was only watched and does not hold up."""
