@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from detector.account import AccountRecord
 from detector.event import EventBatch
 from detector.stages.accounts import AccountSettings, AccountStage
-from detector.stages.campaigns import CampaignSettings, CampaignStage
+from detector.stages.campaigns import CampaignSettings
+from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkSettings, LinkStage
 from detector.stores import Message
 from detector.verdict import VerdictPolicy

@@ -38,7 +38,7 @@ from detector.runtime.security import client_arguments, faust_credentials
 from detector.runtime.worker import Worker, WorkerSettings
 from detector.sinks import Sink, open_sinks
 from detector.stages.accounts import AccountStage
-from detector.stages.campaigns import CampaignStage
+from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkStage
 from detector.stores import Message, Store
 from detector.stores.memory import MemoryStore

@@ -14,7 +14,7 @@ from detector.errors import ConfigError, Unavailable
 from detector.runtime import inspect
 from detector.simulate import simulate
 from detector.stages.accounts import AccountStage
-from detector.stages.campaigns import CampaignStage
+from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkStage
 from detector.stores import Commit, Store
 from detector.stores.memory import MemoryStore

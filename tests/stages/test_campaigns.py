@@ -20,7 +20,8 @@ from detector.errors import DecodeError
 from detector.event import hash64
 from detector.finding import Finding, encode
 from detector.stages import journal
-from detector.stages.campaigns import CampaignPartition, CampaignSettings, CampaignStage
+from detector.stages.campaigns import CampaignPartition, CampaignSettings
+from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkPartition, LinkSettings
 from tests.campaign.observed import DAY, FIRST_STEP, HOUR, MINUTE, Crowd, Row
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from detector.campaign import candidate
 from detector.finding import Finding, Verdict
 from detector.stages import journal
-from detector.stages.campaigns import CampaignPartition, CampaignSettings, CampaignStage, Issuing
+from detector.stages.campaigns import CampaignPartition, CampaignSettings
+from detector.stages.issuing import CampaignStage, Issuing
 from detector.stores import Message
 from detector.verdict import VerdictPolicy, Verdicts
 from tests.campaign.observed import HOUR, Row

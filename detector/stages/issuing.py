@@ -1,0 +1,122 @@
+"""Stage 3 as a stage: campaigns, the verdicts that follow from what is found, and the journal that keeps both."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from detector.finding import Severity, encode
+from detector.stages.campaigns import CampaignPartition, CampaignSettings
+from detector.stages.journal import Journal
+from detector.stores import Message
+from detector.verdict import Change, VerdictPolicy, Verdicts
+
+
+class Issuing:
+    """A campaign partition, and the verdicts that follow from its findings; `stages.Journalled`."""
+
+    def __init__(self, campaigns: CampaignPartition, verdicts: Verdicts) -> None:
+        """Join the two, both new."""
+        self.campaigns = campaigns
+        self.verdicts = verdicts
+
+    def absorb(self, value: bytes) -> list[Message]:
+        """Take one record; return the findings of the steps that it closed, each with the verdicts that it changes.
+
+        Whichever steps a record closes, a verdict ends after the findings of the step before its end, and before
+        those of the step that ends with it.
+        """
+        messages: list[Message] = []
+        for finding in self.campaigns.absorb(value):
+            messages += _told(self.verdicts.expire(finding.time_ms))
+            messages.append(Message("findings", None, finding.subject, encode(finding)))
+            messages += _told(self.verdicts.absorb(finding))
+        messages += _told(self.verdicts.expire((self.campaigns.done + 1) * self.campaigns.settings.cadence_ms))
+        return messages
+
+    def dump(self) -> dict[str, bytes]:
+        """Return the whole state."""
+        return {**self.campaigns.dump(), "verdicts": self.verdicts.dump()}
+
+    def load(self, parts: dict[str, bytes]) -> None:
+        """Become the dumped state."""
+        self.campaigns.load(parts)
+        self.verdicts.load(parts["verdicts"])
+
+
+def _told(changes: list[Change]) -> list[Message]:
+    return [
+        Message("verdicts", None, account_id, None if verdict is None else encode(verdict))
+        for account_id, verdict in changes
+    ]
+
+
+class CampaignStage:
+    """The one partition, where this worker owns it."""
+
+    name = "campaigns"
+
+    def __init__(
+        self, settings: CampaignSettings, policy: VerdictPolicy | None = None, *, durable: bool = True
+    ) -> None:
+        """`durable=False` keeps no journal: a replay starts over rather than from a store."""
+        self._settings = settings
+        self._policy = policy or VerdictPolicy()
+        self._durable = durable
+        self.counts = {"steps": 0}
+        self._state: dict[int, Issuing] = {}
+        self._journals: dict[int, Journal] = {}
+        self._outbox: dict[int, list[Message]] = {}
+
+    def assign(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Start (again) from the rows of the last commit."""
+        state, journal = Issuing(CampaignPartition(self._settings), Verdicts(self._policy)), Journal()
+        for record in journal.restore(rows, state):
+            state.absorb(record)
+        self._state[partition], self._journals[partition], self._outbox[partition] = state, journal, []
+
+    def revoke(self, partition: int) -> None:
+        """Forget the partition."""
+        for held in (self._state, self._journals, self._outbox):
+            held.pop(partition, None)
+
+    def absorb(self, partition: int, values: list[bytes]) -> None:
+        """Take candidate records in the order of the partition; raise DecodeError at one that is not."""
+        state = self._state[partition]
+        for value in values:
+            before = state.campaigns.done
+            self._outbox[partition] += state.absorb(value)
+            self.counts["steps"] += state.campaigns.done > before
+            if self._durable:
+                self._journals[partition].append(value)
+
+    def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
+        """Return the rows changed since the last drain and what to publish, and forget both."""
+        outbox, self._outbox[partition] = self._outbox[partition], []
+        return self._journals[partition].rows(self._state[partition]), outbox
+
+    def waiting(self, partition: int) -> bool:
+        """Return whether a drain would give something to publish."""
+        return bool(self._outbox[partition])
+
+    def clock_ms(self, partition: int) -> int:
+        """Return the end of the last step that any source has closed; -1 before."""
+        last = max(self._state[partition].campaigns.closed.values(), default=-1)
+        return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
+
+    def sizes(self) -> dict[str, int]:
+        """Return what is held: accounts, links, edges, campaigns."""
+        held = [state.campaigns for state in self._state.values()]
+        return {
+            "accounts": sum(len(p.accounts) for p in held),
+            "links": sum(len(p.links) for p in held),
+            "edges": sum(len(p.edges) for p in held),
+            "campaigns": sum(len(p.campaigns) for p in held),
+        }
+
+    def standing(self) -> dict[Severity, int]:
+        """Return the number of campaigns by severity."""
+        found = dict.fromkeys(get_args(Severity), 0)
+        for state in self._state.values():
+            for campaign in state.campaigns.campaigns.values():
+                found[campaign.severity] += 1
+        return found
