@@ -59,7 +59,7 @@ def confidence(readings: list[Reading], weights: Weights) -> float:
 
 
 def severity(score: float, readings: list[Reading], requests: int) -> Severity:
-    """Return how loud to say it."""
+    """Return how loud to say it; `requests` are those that went through the links of the group."""
     strength = {reading.name: reading.strength for reading in readings}
     hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat

@@ -16,7 +16,7 @@ import xxhash
 from detector.campaign.group import Reading
 from detector.finding import Severity
 
-NOBODY_ELSE: Final = 0.8
+NOBODY_ELSE: Final = 0.8  # of a group that makes several campaigns one, at least so much are their members
 RANK: Final[dict[Severity, int]] = {"watch": 0, "warning": 1, "critical": 2}
 
 
@@ -56,9 +56,9 @@ def campaign_id(step: int, links: list[int]) -> str:
 def belongs_to(accounts: set[int], campaigns: list[Campaign], least_share: float) -> list[Campaign]:
     """Return the campaigns that a group of accounts is, oldest first; several are one campaign, seen in parts.
 
-    One: `least_share` of the group are its members, or the group holds that share of its members and is not much
-    larger. Several: the group holds that share of the members of each, and there is hardly anybody else in it: a
-    phrase that two pools happen to use, and others with them, does not make them one.
+    One: `least_share` of the group are its members. Several: the group holds that share of the members of each,
+    and there is hardly anybody else in it: a phrase that two pools happen to use, and others with them, does not
+    make them one.
     """
     common = [(len(accounts & campaign.members), campaign) for campaign in campaigns]
     held = [(shared, c) for shared, c in common if shared >= max(1.0, least_share * len(c.members))]

@@ -13,7 +13,7 @@ is NaN where it cannot be known. Which harmless group each one is there for:
     work_list        each question once             a class, a benchmark, a tutorial: they repeat each other
     evenness         load balanced over accounts    people: a few use it much, most hardly
     concentration    little beside the harvest      people who also use a popular prompt
-    duration         goes on for hours and days     a class or hackathon: one hour
+    duration         goes on for hours and days     a class: an hour or two
     single_turn      question and answer            conversations
     extraction       reasoning, grading, generation ordinary questions
     identity         payment, card or client shared independent customers
@@ -31,7 +31,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from detector.campaign.link import IDENTITY
-from detector.campaign.membership import LINKS_PER_TEXT
+from detector.campaign.membership import through
 from detector.campaign.observation import LinkKind
 from detector.event import F64, I32, I64, U8, U64, Mask
 
@@ -122,18 +122,8 @@ def ramp(value: float, none_at: float, full_at: float) -> float:
 
 
 def attributed(group: GroupColumns) -> F64:
-    """Return for each account how many requests went through the group's links.
-
-    Links of one kind are disjoint requests (a prompt has one template), those of different kinds
-    are the same requests again: sum within a kind, maximum over kinds. Fragments have four
-    columns, so their sum is divided by four.
-    """
-    best = np.zeros(len(group.age))
-    for kind in np.unique(group.kind[group.link]):
-        of_kind = group.kind[group.link] == kind
-        total = np.bincount(group.account[of_kind], group.count[of_kind], len(group.age))
-        best = np.maximum(best, total / LINKS_PER_TEXT.get(kind, 1))
-    return best
+    """Return for each account how many requests went through the group's links."""
+    return through(group.account, group.kind[group.link], group.count, len(group.age))
 
 
 def units(group: GroupColumns) -> int:

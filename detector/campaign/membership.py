@@ -23,7 +23,7 @@ from detector.campaign.observation import LinkKind
 from detector.event import F64, I8, I32, I64, U8, Mask
 
 CONVINCING: Final = 0.93
-LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4}
+_LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4}
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 
 _WEIGHT: Final = np.zeros(256)
@@ -53,6 +53,19 @@ _PAID: Final = np.array([int(LinkKind.PAYMENT), int(LinkKind.BLOCK)])
 _WORDS: Final = np.array([int(kind) for kind in WORDS])
 
 
+def through(account: I64, kind: U8, count: I64 | I32, accounts: int) -> F64:
+    """Return for each account how many requests went through its edges' links.
+
+    Links of one kind are disjoint requests (a prompt has one template), those of different kinds
+    are the same requests again: sum within a kind, maximum over kinds. A text has four fragments.
+    """
+    best = np.zeros(accounts)
+    for value in np.unique(kind):
+        mine = kind == value
+        best = np.maximum(best, np.bincount(account[mine], count[mine], accounts) / _LINKS_PER_TEXT.get(value, 1))
+    return best
+
+
 def belongs(
     account: I64,
     kind: U8,
@@ -77,10 +90,8 @@ def belongs(
     doubt = np.ones(len(age))
     for family in (~np.isin(kind, _IDENTITY), np.isin(kind, _IDENTITY)):
         doubt *= 1 - _evidence(account[family], kind[family], purity[family], len(age))
-    asked = np.zeros(len(age))
-    for value in np.unique(kind[np.isin(kind, _WORDS)]):
-        mine = (kind == value) & (purity > CLEAN)
-        asked = np.maximum(asked, np.bincount(account[mine], count[mine], len(age)) / LINKS_PER_TEXT.get(value, 1))
+    words = np.isin(kind, _WORDS) & (purity > CLEAN)
+    asked = through(account[words], kind[words], count[words], len(age))
     evidence = 1 - doubt
     trusted = (age == 2) | ((age == 0) & newborn)
     asked = np.where(trusted & (asked > most_of_established), 0, asked)

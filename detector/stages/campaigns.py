@@ -24,7 +24,7 @@ from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, attributed, components, read
 from detector.campaign.link import IDENTITY, WORDS, mix
-from detector.campaign.membership import CLEAN, LINKS_PER_TEXT, belongs
+from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
@@ -240,7 +240,7 @@ class CampaignPartition:
             if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= REREAD_MS:
                 campaign.touched = 0
                 self._reread(campaign, step_ms)
-            if joined or step_ms - campaign.updated_ms >= HOUR_MS:
+            if joined or not campaign.raised or step_ms - campaign.updated_ms >= HOUR_MS:  # grown louder: a new alert
                 changed.add(number)
         return changed
 
@@ -342,12 +342,9 @@ class CampaignPartition:
         kept = np.isin(kind, _TIES) & (self._purity(of[edges], step_ms, newborn=False) > CLEAN)
         edges, kind = edges[kept], kind[kept]
         pairs, index = np.unique(np.stack([account[edges], owner[edges]]), axis=1, return_inverse=True)
-        asked = np.zeros(pairs.shape[1])
-        for value in np.unique(kind):
-            mine = kind == value
-            through = np.bincount(index.ravel()[mine], self.edges["count"][edges[mine]], len(asked))
-            share = np.where(through > 0, math.inf, 0.0) if value in _PAID else through / LINKS_PER_TEXT.get(value, 1)
-            asked = np.maximum(asked, share)
+        index, n = index.ravel(), pairs.shape[1]
+        asked = through(index, kind, self.edges["count"][edges], n)
+        asked[index[np.isin(kind, _PAID)]] = math.inf
         much = asked >= MUCH * self.accounts["requests"][pairs[0]]
         return self.accounts["campaign"][pairs[0][much]].astype(np.int64), pairs[1][much]
 

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from detector.campaign import candidate, observation
 from detector.campaign.candidate import CandidateLinks, Candidates, Edges
-from detector.campaign.link import mix
+from detector.campaign.link import WORDS, mix
 from detector.campaign.observation import AccountFacts, Judged, LinkKind, Observations
 from detector.campaign.prevalence import age_class, bar, newborn, purity, surprise, young_share
 from detector.campaign.table import Table
@@ -38,17 +38,7 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 SAMPLE: Final = 16  # texts kept per content link, the smallest hashes: a uniform sample of distinct texts
 _SAMPLED: Final = np.array([LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TAIL, LinkKind.FRAGMENT, LinkKind.SKELETON])
-_BORN: Final = np.array(
-    [
-        LinkKind.TEMPLATE,
-        LinkKind.HEAD,
-        LinkKind.TAIL,
-        LinkKind.FRAGMENT,
-        LinkKind.SYSTEM,
-        LinkKind.TOOLS,
-        LinkKind.SHAPE,
-    ]
-)
+_BORN: Final = np.array(sorted(WORDS - {LinkKind.TEXT} | {LinkKind.SHAPE}))
 _FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
 _PAIRS: Final = ("kind", "count", "items", "item", "output_tokens", "first_ms", "last_ms")
 SAMPLED_FROM: Final = 4  # accounts on a link before its texts are sampled

@@ -308,9 +308,8 @@ class Pending:
         """Add pairs of the open step."""
         self._raw.append(pairs)
         self._raw_size += len(pairs)
-        if self._raw_size > max(
-            FOLD_AT, self._size
-        ):  # of pairs that are nearly all different, little is folded for long
+        # of pairs that are nearly all different, little is folded for long
+        if self._raw_size > max(FOLD_AT, self._size):
             self._fold()
 
     def _fold(self) -> None:

@@ -148,10 +148,9 @@ def stock(brokers: str, redis_url: str, topic: str, events: int) -> Measured:
     return uvloop.run(_stock(brokers, redis_url, topic, events))
 
 
-async def _stock(brokers: str, redis_url: str, topic: str, events: int) -> Measured:
-    clock, left, done = Clock(), events, asyncio.Event()
-    redis = Redis.from_url(redis_url, decode_responses=True)
-    app = faust.App(
+def stock_app(brokers: str) -> faust.App:
+    """Return a Faust app as it comes, without what only costs it time."""
+    return faust.App(
         "stock",
         broker=f"kafka://{brokers}",
         topic_disable_leader=True,
@@ -163,6 +162,12 @@ async def _stock(brokers: str, redis_url: str, topic: str, events: int) -> Measu
         autodiscover=False,
         datadir=tempfile.mkdtemp(),
     )
+
+
+async def _stock(brokers: str, redis_url: str, topic: str, events: int) -> Measured:
+    clock, left, done = Clock(), events, asyncio.Event()
+    redis = Redis.from_url(redis_url, decode_responses=True)
+    app = stock_app(brokers)
 
     async def work(stream: Any) -> None:
         nonlocal left

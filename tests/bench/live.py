@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import faust
 import uvloop
 from aiokafka import AIOKafkaProducer
 
@@ -25,6 +24,7 @@ from detector.runtime.publisher import KafkaPublisher
 from detector.runtime.worker import Worker, WorkerSettings
 from detector.stores import Message
 from detector.stores.redis import RedisStore
+from tests.bench.contenders import stock_app
 
 PARTITIONS = 4
 VALUE = b"x" * 100
@@ -102,18 +102,7 @@ async def ours(brokers: str, redis: str, records: int) -> float:
 
 async def stock(brokers: str, records: int) -> float:
     counted = Counted(records)
-    app = faust.App(
-        "stock",
-        broker=f"kafka://{brokers}",
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        consumer_auto_offset_reset="earliest",
-        web_enabled=False,
-        autodiscover=False,
-        datadir=tempfile.mkdtemp(),
-    )
+    app = stock_app(brokers)
 
     async def count(stream: Any) -> None:
         async for batch in stream.take(5000, within=0.2):

@@ -210,6 +210,26 @@ def test_whoever_follows_what_is_added_and_removed_knows_how_many_there_are() ->
     assert members
 
 
+def test_a_campaign_that_grows_louder_says_so_in_the_same_step() -> None:
+    ends = [f for f in the_harvest() if "louder" in f.evidence]
+    begins = {f.finding_id: f.time_ms for f in the_harvest() if f.state == "raised"}
+    assert ends
+    assert all(begins[end.evidence["louder"]] == end.time_ms for end in ends)
+
+
+def test_an_account_that_no_longer_belongs_is_told_as_removed() -> None:
+    (records,) = candidates_of(recorded(harvest(), hours=1))
+    state = partition_of()
+    findings_of(state, records)
+    (campaign,) = state.campaigns.values()
+    gone = min(campaign.members)
+    campaign.members.discard(gone)
+    (finding,) = state._say(campaign, campaign.updated_ms + HOUR)
+    assert finding.accounts_removed == state._names({gone})
+    assert len(finding.accounts_removed) == 1
+    assert finding.accounts_total == 39
+
+
 def test_nothing_after_the_time_of_a_finding_was_used() -> None:
     assert all(finding.last_seen_ms <= finding.time_ms for finding in the_harvest())
     times = [finding.time_ms for finding in the_harvest()]
