@@ -35,7 +35,7 @@ from detector.simulate import SCENARIOS, simulate
 WITHHELD: Final = (
     "-withheld"  # scenario name with this at its end: the same with the gateway's sketches instead of prompts
 )
-FIRST_SEED: Final = 101  # what is tuned by hand is tuned on seeds below
+FIRST_SEED: Final = 201  # nothing was tuned on it and those above; raise it when something is
 SMALL_SCALE: Final = 0.02
 SMALL_DAYS: Final = 4.0  # campaigns begin on day 2
 SMALL_DAYS_OF: Final = {"succession": 5.0}  # the ban is on day 4

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="evaluate", description="score cards of named scenarios over seeds")
     parser.add_argument("--full", action="store_true", help="public sizes instead of some minutes")
     parser.add_argument("--seeds", type=int, help="how many; 5, or 3 in the small grid")
-    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seeds below 101 are for tuning")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seeds below the default are for tuning")
     parser.add_argument("--only", help="scenarios, separated by commas")
     parser.add_argument("--streams", nargs="+", type=Path, metavar="FOLDER", help="recorded streams")
     parser.add_argument("--no-baselines", action="store_true", help="the detector alone")

@@ -41,7 +41,7 @@ def test_every_target_is_of_a_scenario_that_exists() -> None:
 
 def test_a_grid_has_every_scenario_with_every_seed_and_baselines_once() -> None:
     jobs = jobs_of(["relay", "quiet"], 3, full=False)
-    assert [(j.scenario, j.seed) for j in jobs] == [(s, n) for n in (101, 102, 103) for s in ("relay", "quiet")]
+    assert [(j.scenario, j.seed) for j in jobs] == [(s, n) for n in (201, 202, 203) for s in ("relay", "quiet")]
     assert [j.baselines for j in jobs] == [True, True, False, False, False, False]
 
 
