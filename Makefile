@@ -20,7 +20,7 @@ ARGS ?=
 # A folder of recorded traffic and prompts for `make realistic`; it is not part of this repository.
 DATA ?=
 
-.PHONY: help demo test lint format bench evaluate evaluate-full realistic chaos kafka schemas dashboards lock up down clean
+.PHONY: help demo test lint format bench evaluate evaluate-full realistic fuzz chaos kafka schemas dashboards lock up down clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ evaluate-full: $(VENV)/.dev ## the score card on every scenario at full size, ho
 realistic: $(VENV)/.dev kafka ## recorded traffic and prompts through Kafka to two workers   [DATA=folder]
 	@if [ -z "$(DATA)" ]; then echo "say where the recordings are: make realistic DATA=folder" >&2; exit 2; fi
 	@$(BIN)/python -m tests.bench.realistic --data $(DATA) $(ARGS)
+
+fuzz: $(VENV)/.dev ## the property tests with other examples each time, many of them   [ARGS="-k decode"]
+	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout 1800 $$(grep -rl 'from hypothesis' tests --include 'test_*.py') $(ARGS)
 
 chaos: $(VENV)/.dev kafka ## kill -9, rebalance, servers away: only the tests of promise 1
 	@$(BIN)/python -m pytest -m chaos $(ARGS)

@@ -44,7 +44,7 @@ class RequestEvent(msgspec.Struct, gc=False, kw_only=True):
     time_ms: int
     account_id: str
     model: str
-    v: int = 1
+    v: int | None = 1
     org_id: str | None = None
     key_id: str | None = None
     end_user_id: str | None = None
