@@ -23,7 +23,10 @@ from detector.decoders import REASONS
 
 STAGES: Final = ("accounts", "links", "campaigns")
 SEVERITIES: Final = ("watch", "warning", "critical")
-BOUNDS: Final = ("event_ids", "edges")
+BOUNDS: Final = (
+    *("event_ids", "edges", "links", "accounts", "steps"),
+    *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
+)
 SINK_NAMES: Final = ("kafka", "log", "ndjson")
 
 _STAGE: Final = ("stage", STAGES)
@@ -192,7 +195,10 @@ DROPPED: Final = Meter(
     "detector_dropped_total",
     "counter",
     "What was forgotten because a bound was reached: event ids beyond accounts.ids_per_generation (a later repetition "
-    "is counted twice), pairs of account and link beyond links.most_edges (the least recent)",
+    "is counted twice); edges (pairs of account and link), links and accounts beyond links.most_edges, most_links and "
+    "most_accounts; candidate_ ones beyond the same of campaigns; campaigns, members of one and account alerts beyond "
+    "campaigns.most_campaigns, most_members and campaigns.alerts.most_alerts. steps and candidate_steps were closed "
+    "without their slowest source, at most_waiting_bytes: what it says of them is counted later",
     "Raise the bound if memory allows, or add workers; detection goes on with less",
     (("bound", BOUNDS),),
 )

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from detector.campaign.observation import AccountFacts, Judged
+from detector.campaign.table import cut
 from detector.event import Mask
 from detector.finding import Finding, Kind, Reason, Severity
 
@@ -35,6 +37,7 @@ class AccountAlertSettings:
     clear_at: float = 0.5  # ... and cleared below this one
     update_by: float = 0.1  # a raised alert is updated when its score moved by as much
     cooldown_ms: int = 24 * 3_600_000  # a cleared account is not raised again for so long
+    most_alerts: int = 100_000  # accounts with an alert in memory; the longest unheard of go first, without a word
     block_replay_at: float = 0.9  # strength of foreign reasoning blocks from which on the finding is `block_replay`
 
 
@@ -131,9 +134,21 @@ class AccountAlerts:
             shadow=shadow,
         )
 
-    def forget(self, before_ms: int) -> None:
-        """Drop the alerts that nothing was heard of since `before_ms`."""
-        self._alerts = {account: alert for account, alert in self._alerts.items() if alert.seen_ms >= before_ms}
+    @property
+    def full(self) -> bool:
+        """Whether there are more than `most_alerts`."""
+        return len(self._alerts) > self._settings.most_alerts
+
+    def forget(self, before_ms: int) -> int:
+        """Drop the alerts that nothing was heard of since `before_ms`, and what is too many; return how many were."""
+        heard = {account: alert for account, alert in self._alerts.items() if alert.seen_ms >= before_ms}
+        accounts = sorted(heard)
+        stays = np.ones(len(heard), np.bool_)
+        dropped = cut(
+            stays, np.array([heard[account].seen_ms for account in accounts], np.int64), self._settings.most_alerts
+        )
+        self._alerts = {account: heard[account] for account, stay in zip(accounts, stays.tolist(), strict=True) if stay}
+        return dropped
 
     def dump(self) -> bytes:
         """Return all alerts as bytes."""

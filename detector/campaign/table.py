@@ -18,7 +18,30 @@ import numpy.typing as npt
 
 from detector.event import I64, U64, Mask
 
+SPARE: Final = 8
 _FIRST_CAPACITY: Final = 1024
+
+
+def cut(stays: Mask, rank: I64, most: int) -> int:
+    """Where more than `most` rows stay, let those of the lowest rank go; return how many went.
+
+    One part in SPARE more goes than must, lest a full table be cut again at once. Of equal ranks the first rows go.
+    """
+    rows = np.flatnonzero(stays)
+    if len(rows) <= most:
+        return 0
+    count = min(len(rows), len(rows) - most + most // SPARE)
+    rank = rank[rows]
+    level = np.partition(rank, count - 1)[count - 1]  # by value: which of equal ones come first may differ with the CPU
+    going = rank < level
+    going[np.flatnonzero(rank == level)[: count - int(going.sum())]] = True
+    stays[rows[going]] = False
+    return count
+
+
+def ranked(standing: npt.NDArray[Any], time_ms: I64) -> I64:
+    """Return one number for each row that sorts by standing, then by time."""
+    return (standing.astype(np.int64) << 56) + time_ms
 
 
 class HashIndex:

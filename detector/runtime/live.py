@@ -229,7 +229,12 @@ class Service:
             (metrics.STEPS, {"stage": "links"}, links["steps"]),
             (metrics.STEPS, {"stage": "campaigns"}, campaigns["steps"]),
             (metrics.DROPPED, {"bound": "event_ids"}, accounts["ids_passed_over"]),
-            (metrics.DROPPED, {"bound": "edges"}, links["edges_dropped"]),
+            *(
+                (metrics.DROPPED, {"bound": bound}, links[f"{bound}_dropped"])
+                for bound in ("edges", "links", "accounts")
+            ),
+            (metrics.DROPPED, {"bound": "steps"}, links["steps_forced"]),
+            *((metrics.DROPPED, {"bound": bound}, number) for bound, number in self._campaigns.dropped.items()),
         ]
 
     def _learn(self, values: list[bytes | None]) -> None:

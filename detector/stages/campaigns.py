@@ -22,15 +22,16 @@ from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
-from detector.campaign.group import GroupColumns, attributed, components, read
+from detector.campaign.group import GroupColumns, attributed, components, few_each, read
 from detector.campaign.link import IDENTITY, WORDS, mix
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
-from detector.campaign.table import Table
+from detector.campaign.table import SPARE, Table, cut, ranked
 from detector.event import F64, I64, LABELS, U64, Mask, hash64
 from detector.finding import Finding, Severity
+from detector.stages.waiting import Waiting
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -45,6 +46,10 @@ COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
 MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
 WORK_SHARE: Final = 4.0  # an established member asks at most so many times what is typical
 MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
+MOST_NAMES: Final = 100  # models told of a campaign, and campaigns it was merged from
+COUNTED: Final = (
+    *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
+)  # what a bound took
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 
 
@@ -62,6 +67,15 @@ class CampaignSettings:
     prompt_updates: int = 20  # the first so many updates of a campaign are not held back
     overlap: float = 0.5  # a group, or a link, with so much of its accounts in a campaign is that campaign's
     regroup_growth: float = 0.03  # links are grouped anew when their edges grew by so much
+    # pairs of account and candidate link in memory; those of no campaign go first, the oldest before others; here and
+    # below one step may bring more before they go
+    most_edges: int = 4_000_000
+    most_links: int = 500_000  # candidate links in memory; as above
+    most_accounts: int = 1_000_000  # accounts that used one, or were told by themselves; as above
+    most_campaigns: int = 1_000  # the least severe go first, those longest quiet before others
+    most_members: int = 100_000  # of a campaign; who comes later is not named
+    # records that wait for a slower link partition; beyond, steps are closed without it, and what it says comes later
+    most_waiting_bytes: int = 268_435_456
     hash_key: int = 0
     shadow: bool = False
     weights: Weights = field(default_factory=Weights)
@@ -74,9 +88,8 @@ class CampaignPartition:
     def __init__(self, settings: CampaignSettings) -> None:
         """Start knowing nothing."""
         self.settings = settings
-        self.closed: dict[int, int] = {}
-        self.done = -1
-        self.waiting: dict[int, list[bytes]] = {}
+        self.waiting = Waiting(settings.sources, settings.most_waiting_bytes)
+        self.dropped = dict.fromkeys(COUNTED, 0)
         self.share = 0.15
         self.start_ms = -1
         self.ids: list[str] = []
@@ -126,23 +139,17 @@ class CampaignPartition:
     def absorb(self, value: bytes) -> list[Finding]:
         """Take one record; return the findings of the steps that it closed, in order."""
         record = candidate.decode(value)
-        if record.step <= self.closed.get(record.source, -1):
+        if record.step <= self.waiting.closed.get(record.source, -1):
             return []  # a repeat after a crash upstream: counted already
-        self.closed[record.source] = record.step
-        if len(record.facts.ids):
-            self.waiting.setdefault(record.step, []).append(value)
-        if len(self.closed) < self.settings.sources:
-            return []
-        ready = min(self.closed.values())
-        findings: list[Finding] = []
-        for step in sorted(step for step in self.waiting if step <= ready):
-            findings += self._close(step, sorted(map(candidate.decode, self.waiting.pop(step)), key=lambda r: r.source))
-        self.done = max(self.done, ready)
-        return findings
+        forced = self.waiting.forced
+        over = self.waiting.arrive(record.source, record.step, value if len(record.facts.ids) else None)
+        self.dropped["candidate_steps"] += self.waiting.forced - forced
+        return [finding for step, values in over for finding in self._close(step, values)]
 
     # -- one step ---------------------------------------------------------------------------
 
-    def _close(self, step: int, records: list[Candidates]) -> list[Finding]:
+    def _close(self, step: int, values: list[bytes]) -> list[Finding]:
+        records = sorted(map(candidate.decode, values), key=lambda record: (record.source, record.step))
         step_ms = (step + 1) * self.settings.cadence_ms
         self.share = float(np.mean([record.young_share for record in records]))
         self.start_ms = min(record.stream_start_ms for record in records)
@@ -150,6 +157,7 @@ class CampaignPartition:
         touched = np.unique(np.concatenate([self._merge(record, k) for record, k in zip(records, keys, strict=True)]))
         changed = self._grow(touched, step_ms)
         changed |= self._regroup(step, step_ms)
+        self._end_the_quietest(step_ms)
         findings, self.ended = self.ended, []
         findings += [
             finding
@@ -160,7 +168,7 @@ class CampaignPartition:
             held = self.accounts["campaign"][self.accounts.lookup(key)]
             loud = np.isin(held, [number for number, c in self.campaigns.items() if c.severity != "watch"])
             findings += self.alerts.update(record.judged, record.facts, held > 0, loud, shadow=self.settings.shadow)
-        if step_ms // DAY_MS > self.swept_day:
+        if step_ms // DAY_MS > self.swept_day or self._full():
             self.swept_day = step_ms // DAY_MS
             self._forget(step_ms)
         return findings
@@ -184,6 +192,7 @@ class CampaignPartition:
 
     def _count_model(self, number: int, model: str, count: int) -> None:
         models = self.models.setdefault(number, {})
+        model = model if model in models or len(models) < MOST_NAMES else "other"
         models[model] = models.get(model, 0) + count
 
     def _merge(self, record: Candidates, keys: U64) -> I64:
@@ -262,6 +271,9 @@ class CampaignPartition:
             newborn=campaign.newborn,
             most_of_established=self._most_of_established(campaign),
         )
+        beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
+        joins[beyond] = False
+        self.dropped["members"] += len(beyond)
         self.accounts["campaign"][rows[joins]] = campaign.number
         campaign.members.update(account[joins].tolist())
         if joins.any():
@@ -296,6 +308,8 @@ class CampaignPartition:
         changed: set[int] = set()
         if not len(edges):
             return changed
+        few = few_each(self.edges["account"][edges], self.edges["link"][edges])
+        edges, of = edges[few], of[few]
         link_rows, link = np.unique(of, return_inverse=True)
         _, account = np.unique(self.edges["account"][edges], return_inverse=True)
         edge_label = components(link, account, self.links["kind"][link_rows])[link]
@@ -449,6 +463,7 @@ class CampaignPartition:
         if into.severity == "watch" and other.severity != "watch":
             self._louder(into, step_ms)
         merge(into, other)
+        del into.merged_from[:-MOST_NAMES]
         for model, count in self.models.pop(other.number, {}).items():
             self._count_model(into.number, model, count)
         self.accounts["campaign"][self.accounts["campaign"] == other.number] = into.number
@@ -548,7 +563,7 @@ class CampaignPartition:
 
     def described(self, identity: str) -> Finding | None:
         """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""
-        now_ms = (self.done + 1) * self.settings.cadence_ms
+        now_ms = (self.waiting.done + 1) * self.settings.cadence_ms
         for campaign in self.campaigns.values():
             if campaign.campaign_id == identity:
                 asked = replace(campaign, announced=set(), updated_ms=0)
@@ -564,20 +579,44 @@ class CampaignPartition:
 
     # -- bounds -----------------------------------------------------------------------------
 
+    def _full(self) -> bool:
+        s = self.settings
+        bounds = ((self.edges, s.most_edges), (self.links, s.most_links), (self.accounts, s.most_accounts))
+        return any(len(table) > most for table, most in bounds) or self.alerts.full
+
+    def _end_the_quietest(self, step_ms: int) -> None:
+        most = self.settings.most_campaigns
+        if len(self.campaigns) > most:
+            by_weight = sorted(self.campaigns.values(), key=lambda c: (RANK[c.severity], c.last_seen_ms, c.number))
+            for campaign in by_weight[: len(by_weight) - most + most // SPARE]:
+                self._dissolve(campaign, step_ms)
+                self.dropped["campaigns"] += 1
+
     def _forget(self, step_ms: int) -> None:
-        """Drop links that no campaign owns and nobody used for long, and what hangs on them."""
-        stale = step_ms - int(self.settings.newborn_days * DAY_MS)
-        keep = (self.links["seen_ms"] > stale) | (self.links["owner"] > 0)
+        """Drop links that no campaign owns and nobody used for long, what hangs on them, and what is beyond a bound."""
+        s, dropped = self.settings, self.dropped
+        stale = step_ms - int(s.newborn_days * DAY_MS)
+        owned, seen = self.links["owner"] > 0, self.links["seen_ms"]
+        keep = (seen > stale) | owned
+        dropped["candidate_links"] += cut(keep, ranked(owned, seen), s.most_links)
         if not keep.all():
             self.links.compact(keep)
-        hold = (self.links.lookup(self.edges["link"]) >= 0) & (self.edges["last_ms"] > stale)
-        if not hold.all():
-            self.edges.compact(hold)
-        stay = (self.accounts["campaign"] > 0) | (self.accounts["seen_ms"] > stale)
+        held, seen = self.accounts["campaign"] > 0, self.accounts["seen_ms"]
+        stay = held | (seen > stale)
+        dropped["candidate_accounts"] += cut(stay, ranked(held, seen), s.most_accounts)
         if not stay.all():
+            gone = set(self.accounts.keys[held & ~stay].tolist())
+            for campaign in self.campaigns.values() if gone else ():
+                campaign.members -= gone
+                campaign.announced -= gone
             self.ids = [name for name, held in zip(self.ids, stay.tolist(), strict=True) if held]
             self.accounts.compact(stay)
-        self.alerts.forget(stale)
+        of, last = self.links.lookup(self.edges["link"]), self.edges["last_ms"]
+        hold = (of >= 0) & (last > stale) & (self.accounts.lookup(self.edges["account"]) >= 0)
+        dropped["candidate_edges"] += cut(hold, ranked((of >= 0) & (self.links["owner"][of] > 0), last), s.most_edges)
+        if not hold.all():
+            self.edges.compact(hold)
+        dropped["alerts"] += self.alerts.forget(stale)
 
     # -- durable form -----------------------------------------------------------------------
 
@@ -586,9 +625,7 @@ class CampaignPartition:
         campaigns = [replace(c, members=set(), announced=set()) for _, c in sorted(self.campaigns.items())]
         sets = [(sorted(c.members), sorted(c.announced)) for _, c in sorted(self.campaigns.items())]
         rest = _Rest(
-            sorted(self.closed.items()),
-            self.done,
-            sorted((step, sorted(values)) for step, values in self.waiting.items()),
+            *self.waiting.dump(),
             self.share,
             self.start_ms,
             self.ids,
@@ -610,7 +647,7 @@ class CampaignPartition:
     def load(self, parts: dict[str, bytes]) -> None:
         """Become the dumped state."""
         rest = msgspec.msgpack.decode(parts["rest"], type=_Rest)
-        self.closed, self.done, self.waiting = dict(rest.closed), rest.done, dict(rest.waiting)
+        self.waiting.load(rest.closed, rest.done, rest.waiting)
         self.share, self.start_ms, self.ids = rest.share, rest.start_ms, rest.ids
         self.campaigns = {
             c.number: replace(c, members=set(members), announced=set(announced))

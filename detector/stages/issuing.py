@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from detector.finding import Severity, encode
-from detector.stages.campaigns import CampaignPartition, CampaignSettings
+from detector.stages.campaigns import COUNTED, CampaignPartition, CampaignSettings
 from detector.stages.journal import Journal
 from detector.stores import Message
 from detector.verdict import Change, VerdictPolicy, Verdicts
@@ -30,7 +30,7 @@ class Issuing:
             messages += _told(self.verdicts.expire(finding.time_ms))
             messages.append(Message("findings", None, finding.subject, encode(finding)))
             messages += _told(self.verdicts.absorb(finding))
-        messages += _told(self.verdicts.expire((self.campaigns.done + 1) * self.campaigns.settings.cadence_ms))
+        messages += _told(self.verdicts.expire((self.campaigns.waiting.done + 1) * self.campaigns.settings.cadence_ms))
         return messages
 
     def dump(self) -> dict[str, bytes]:
@@ -63,6 +63,7 @@ class CampaignStage:
         self._policy = policy or VerdictPolicy()
         self._durable = durable
         self.counts = {"steps": 0}
+        self.dropped = dict.fromkeys(COUNTED, 0)
         self._state: dict[int, Issuing] = {}
         self._journals: dict[int, Journal] = {}
         self._outbox: dict[int, list[Message]] = {}
@@ -72,6 +73,7 @@ class CampaignStage:
         state, journal = Issuing(CampaignPartition(self._settings), Verdicts(self._policy)), Journal()
         for record in journal.restore(rows, state):
             state.absorb(record)
+        state.campaigns.dropped = self.dropped  # from here on: what a journal repeats was counted
         self._state[partition], self._journals[partition], self._outbox[partition] = state, journal, []
 
     def revoke(self, partition: int) -> None:
@@ -83,9 +85,9 @@ class CampaignStage:
         """Take candidate records in the order of the partition; raise DecodeError at one that is not."""
         state = self._state[partition]
         for value in values:
-            before = state.campaigns.done
+            before = state.campaigns.waiting.done
             self._outbox[partition] += state.absorb(value)
-            self.counts["steps"] += state.campaigns.done > before
+            self.counts["steps"] += state.campaigns.waiting.done > before
             if self._durable:
                 self._journals[partition].append(value)
 
@@ -100,7 +102,7 @@ class CampaignStage:
 
     def clock_ms(self, partition: int) -> int:
         """Return the end of the last step that any source has closed; -1 before."""
-        last = max(self._state[partition].campaigns.closed.values(), default=-1)
+        last = max(self._state[partition].campaigns.waiting.closed.values(), default=-1)
         return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
 
     def sizes(self) -> dict[str, int]:

@@ -29,9 +29,10 @@ from detector.campaign.candidate import CandidateLinks, Candidates, Edges
 from detector.campaign.link import WORDS, mix
 from detector.campaign.observation import AccountFacts, Judged, LinkKind, Observations
 from detector.campaign.prevalence import age_class, bar, newborn, purity, surprise, young_share
-from detector.campaign.table import Table
+from detector.campaign.table import Table, cut, ranked
 from detector.event import I64, U64, hash64
 from detector.stages.journal import Journal
+from detector.stages.waiting import Waiting
 from detector.stores import Message
 
 HOUR_MS: Final = 3_600_000
@@ -44,7 +45,7 @@ _PAIRS: Final = ("kind", "count", "items", "item", "output_tokens", "first_ms", 
 SAMPLED_FROM: Final = 4  # accounts on a link before its texts are sampled
 FORGET_EVERY_STEPS: Final = 60
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
-_COUNTED: Final = ("steps", "candidates", "edges_dropped")
+_COUNTED: Final = ("steps", "candidates", "edges_dropped", "links_dropped", "accounts_dropped", "steps_forced")
 CANDIDATE: Final = 1
 COMMON: Final = 2
 
@@ -64,7 +65,13 @@ class LinkSettings:
     common_accounts: int = 256  # shared by so many without surprise: common
     idle_days: float = 7.0  # an edge or link not used for so long is forgotten
     filter_slots: int = 1 << 20  # of the first-seen filter: links seen from one account only, 24 bytes each
-    most_edges: int = 4_000_000  # pairs of account and link in memory; the oldest go first
+    # pairs of account and link in memory, as the next two for each link partition; the oldest go first, those of
+    # links with few accounts before others, candidates last; one step may bring more before they go
+    most_edges: int = 4_000_000
+    most_links: int = 1_000_000  # that two accounts share; as above
+    most_accounts: int = 1_000_000  # as above; those without a shared link before others
+    # records that wait for a slower source; beyond, steps are closed without it, and what it says of them comes later
+    most_waiting_bytes: int = 268_435_456
     hash_key: int = 0
 
 
@@ -74,9 +81,7 @@ class LinkPartition:
     def __init__(self, settings: LinkSettings) -> None:
         """Start knowing nothing."""
         self.settings = settings
-        self.closed: dict[int, int] = {}
-        self.done = -1
-        self.waiting: dict[int, list[bytes]] = {}
+        self.waiting = Waiting(settings.sources, settings.most_waiting_bytes)
         self.start_ms = -1
         self.swept = self.counted_ms = -1
         self.share = young_share(0, 0)
@@ -134,41 +139,41 @@ class LinkPartition:
         """Take one record; return what closing steps brought, in order of step."""
         observations = observation.decode(value)
         source, step = observations.source, observations.step
-        if step <= self.closed.get(source, -1):
+        if step <= self.waiting.closed.get(source, -1):
             return []  # a repeat after a crash upstream: counted already
-        self.closed[source] = step
-        if len(observations.accounts.ids):
-            self.waiting.setdefault(step, []).append(value)
-        if len(self.closed) < self.settings.sources:
-            return []
-        ready = min(self.closed.values())
-        if ready <= self.done:
-            return []
-        steps = sorted(waiting for waiting in self.waiting if waiting <= ready)
-        found = [self._close(waiting, [observation.decode(v) for v in self.waiting.pop(waiting)]) for waiting in steps]
-        self.done = ready
-        if not steps or steps[-1] < ready:
+        before, forced = self.waiting.done, self.waiting.forced
+        over = self.waiting.arrive(source, step, value if len(observations.accounts.ids) else None)
+        self.counts["steps_forced"] += self.waiting.forced - forced
+        found = [self._close(step, self._decoded(records)) for step, records in over]
+        done = self.waiting.done
+        if done > (over[-1][0] if over else before):
             self.counts["steps"] += 1
-            found.append(self._nothing(ready))
+            found.append(self._nothing(done))
         return found
+
+    @staticmethod
+    def _decoded(records: list[bytes]) -> list[Observations]:
+        return sorted(map(observation.decode, records), key=lambda record: (record.source, record.step))
 
     # -- one step ---------------------------------------------------------------------------
 
     def _close(self, step: int, records: list[Observations]) -> Candidates:
-        records.sort(key=lambda record: record.source)
         step_ms = (step + 1) * self.settings.cadence_ms
         who = self._learn(records, step_ms)
         pairs = [record.pairs for record in records]
         account = np.concatenate([w[p.account] for p, w in zip(pairs, who, strict=True)])
         value = np.concatenate([p.value for p in pairs])
         order = np.lexsort((self.accounts.keys[account], value))
+        value, account = value[order], account[order]
         columns = {name: np.concatenate([getattr(p, name) for p in pairs])[order] for name in _PAIRS}
-        touched, edge_rows = self._connect(value[order], account[order], columns)
+        if len(records) > len({record.source for record in records}):
+            value, account, columns = _folded(value, account, columns)
+        touched, edge_rows = self._connect(value, account, columns)
         fresh = self._judge(touched, step_ms)
         self.counts["steps"] += 1
         self.counts["candidates"] += len(fresh)
         result = self._report(step, records, who, edge_rows, fresh)
-        if step - self.swept >= FORGET_EVERY_STEPS:
+        if step - self.swept >= FORGET_EVERY_STEPS or self._full():
             self.swept = step
             self._forget(step_ms)
         return result
@@ -399,34 +404,42 @@ class LinkPartition:
 
     # -- bounds -----------------------------------------------------------------------------
 
+    def _full(self) -> bool:
+        s = self.settings
+        bounds = ((self.edges, s.most_edges), (self.links, s.most_links), (self.accounts, s.most_accounts))
+        return any(len(table) > most for table, most in bounds)
+
     def _forget(self, step_ms: int) -> None:
-        """Drop idle edges, links and accounts, and the edges of common links; look again at links common for a day."""
+        """Drop what is idle or beyond a bound, and the edges of common links; look again at links common for a day."""
         s = self.settings
         stale = step_ms - int(s.idle_days * DAY_MS)
         links, edges, accounts = self.links, self.edges, self.accounts
-        flags = links["flags"][edges["link"]]
-        keep = (edges["last_ms"] > stale) & (flags != COMMON)
-        excess = int(keep.sum()) - s.most_edges
-        if excess > 0:  # the oldest go first, candidates last
-            self.counts["edges_dropped"] += excess
-            order = np.lexsort((edges["last_ms"], flags == CANDIDATE, keep))
-            keep[order[: -s.most_edges]] = False
-        gone = ~keep & (flags != COMMON)
-        link, age_class = edges["link"][gone], edges["age"][gone]
+        of, candidate_link = edges["link"], links["flags"] == CANDIDATE
+        # what few accounts share goes first, so that a flood of pairs does not wash away what many do
+        shared_by_many = (links["accounts"] >= s.least_accounts) | (links["looked_ms"] > 0)
+        standing = np.where(candidate_link, 2, shared_by_many)
+        alive = (links["last_ms"] > stale) & (links["last_ms"] > 0)
+        self.counts["links_dropped"] += cut(alive, ranked(standing, links["last_ms"]), s.most_links)
+        keep = (edges["last_ms"] > stale) & (links["flags"][of] != COMMON) & alive[of]
+        ties = np.zeros(len(accounts), np.int64)
+        np.maximum.at(ties, edges["account"][keep], 1 + candidate_link[of[keep]])
+        held = (accounts["seen_ms"] > step_ms - 2 * DAY_MS) | (ties > 0)
+        self.counts["accounts_dropped"] += cut(held, ranked(ties, accounts["seen_ms"]), s.most_accounts)
+        keep &= held[edges["account"]]
+        self.counts["edges_dropped"] += cut(keep, ranked(standing[of], edges["last_ms"]), s.most_edges)
+        gone = ~keep & (links["flags"][of] != COMMON)
+        link, age_class = of[gone], edges["age"][gone]
         np.subtract.at(links["accounts"], link, 1)
         np.subtract.at(links["young"], link, age_class == 1)
         np.subtract.at(links["established"], link, age_class == 2)
         again = (links["flags"] == COMMON) & (links["looked_ms"] <= step_ms - DAY_MS)
         for name in ("flags", "accounts", "young", "established"):
             links[name][again] = 0
-        alive = (links["last_ms"] > stale) & (links["last_ms"] > 0)
-        keep &= alive[edges["link"]]
+        alive &= (links["accounts"] > 0) | (links["looked_ms"] > 0)  # once common: its birth is kept
         if not keep.all():
             edges.compact(keep)
         if not alive.all():
             edges["link"][:] = links.compact(alive)[edges["link"]]
-        held = accounts["seen_ms"] > step_ms - 2 * DAY_MS
-        held[edges["account"]] = True
         if not held.all():
             self.ids = [name for name, stays in zip(self.ids, held.tolist(), strict=True) if stays]
             edges["account"][:] = accounts.compact(held)[edges["account"]]
@@ -436,9 +449,7 @@ class LinkPartition:
     def dump(self) -> dict[str, bytes]:
         """Return the whole state."""
         rest = (
-            sorted(self.closed.items()),
-            self.done,
-            sorted((step, sorted(values)) for step, values in self.waiting.items()),
+            *self.waiting.dump(),
             self.start_ms,
             self.share,
             self.ids,
@@ -459,8 +470,8 @@ class LinkPartition:
         """Become the dumped state."""
         kind = tuple[list[tuple[int, int]], int, list[tuple[int, list[bytes]]], int, float, list[str], int, int]
         rest = msgspec.msgpack.decode(parts["rest"], type=kind)
-        closed, self.done, waiting, self.start_ms, self.share, self.ids, self.swept, self.counted_ms = rest
-        self.closed, self.waiting = dict(closed), dict(waiting)
+        closed, done, waiting, self.start_ms, self.share, self.ids, self.swept, self.counted_ms = rest
+        self.waiting.load(closed, done, waiting)
         self.accounts.load(parts["accounts"])
         self.links.load(parts["links"])
         self.edges.load(parts["edges"])
@@ -470,6 +481,21 @@ class LinkPartition:
             account.copy(),
             first.view(np.int64).copy(),
         )
+
+
+def _folded(value: U64, account: I64, columns: dict[str, npt.NDArray[Any]]) -> tuple[U64, I64, dict[str, Any]]:
+    """Make one of the pairs (sorted) of a link and account: a source that was late says several steps at once."""
+    starts = np.flatnonzero(np.r_[True, (value[1:] != value[:-1]) | (account[1:] != account[:-1])][: len(value)])
+    if not len(starts):
+        return value, account, columns
+    texts = np.where(columns["item"] == 0, _NO_ITEM, columns["item"])
+    folded = {name: np.add.reduceat(columns[name], starts) for name in ("count", "items", "output_tokens")}
+    folded["kind"] = columns["kind"][starts]
+    folded["item"] = np.minimum.reduceat(texts, starts)
+    folded["item"][folded["item"] == _NO_ITEM] = 0
+    folded["first_ms"] = np.minimum.reduceat(columns["first_ms"], starts)
+    folded["last_ms"] = np.maximum.reduceat(columns["last_ms"], starts)
+    return value[starts], account[starts], folded
 
 
 class LinkStage:
@@ -520,7 +546,7 @@ class LinkStage:
 
     def clock_ms(self, partition: int) -> int:
         """Return the end of the last step that any source has closed; -1 before."""
-        last = max(self._partitions[partition].closed.values(), default=-1)
+        last = max(self._partitions[partition].waiting.closed.values(), default=-1)
         return (last + 1) * self._settings.cadence_ms if last >= 0 else -1
 
     def sizes(self) -> dict[str, int]:

@@ -396,8 +396,8 @@ def test_of_too_many_edges_the_newest_stay_and_candidates_before_others() -> Non
     partition.absorb(crowd.step(FIRST_STEP, [(name, T, 0) for name in NAMES]))  # nine edges of a candidate
     for step in range(1, 61):
         partition.absorb(crowd.step(FIRST_STEP + step, [("a1", P, step), ("a2", P, step)]))
-    assert len(partition.edges) == 20
-    assert partition.counts == {"steps": 61, "candidates": 1, "edges_dropped": 9 + 2 * 60 - 20}
+        assert len(partition.edges) <= 20
+    assert partition.counts["edges_dropped"] == 9 + 2 * 60 - len(partition.edges)
     kinds = partition.links["kind"][partition.edges["link"]]
     assert (kinds == T).sum() == 9
     assert partition.edges["last_ms"][kinds == P].min() >= (FIRST_STEP + 55) * MINUTE
@@ -405,6 +405,76 @@ def test_of_too_many_edges_the_newest_stay_and_candidates_before_others() -> Non
 
 def test_when_even_the_candidates_are_too_many_the_newest_of_them_stay() -> None:
     partition, crowd = LinkPartition(curious(sources=1, most_edges=20)), Crowd(0, created)
-    for step in (*range(10), 61):
+    for step in range(10):
         partition.absorb(crowd.step(FIRST_STEP + step, [(name, T, step) for name in NAMES[:4]]))
-    assert len(partition.edges) == 20
+    assert 12 <= len(partition.edges) <= 20
+    assert partition.edges["first_ms"].min() >= (FIRST_STEP + 5) * MINUTE
+    assert partition.links["flags"].tolist() == [CANDIDATE] * len(partition.links)
+
+
+def test_a_flood_of_pairs_does_not_wash_away_what_many_accounts_share() -> None:
+    given = curious(sources=1, most_edges=30, least_accounts=5, false_discovery=1e-9, newborn_accounts=1000)
+    partition, crowd = LinkPartition(given), Crowd(0, created)
+    partition.absorb(crowd.step(FIRST_STEP, [(name, T, 0) for name in NAMES[:5]]))
+    for step in range(1, 40):
+        partition.absorb(crowd.step(FIRST_STEP + step, [(who, T, step) for who in NAMES[5:7]]))
+    assert partition.links["accounts"][partition.links.lookup(np.array([value_of(T, 0)], np.uint64))].tolist() == [5]
+
+
+def test_links_beyond_the_bound_go_with_their_edges_and_are_counted() -> None:
+    partition, crowd = LinkPartition(curious(sources=1, most_links=8, least_accounts=8)), Crowd(0, created)
+    for step in range(40):
+        partition.absorb(crowd.step(FIRST_STEP + step, [("a1", P, step), ("a2", P, step)]))
+        assert len(partition.links) <= 8
+        assert len(partition.edges) == 2 * len(partition.links)
+    assert partition.counts["links_dropped"] == 40 - len(partition.links)
+    assert partition.links["born_ms"].min() >= (FIRST_STEP + 30) * MINUTE
+
+
+def test_of_endless_accounts_those_that_share_something_stay() -> None:
+    partition, crowd = LinkPartition(curious(sources=1, most_accounts=12)), Crowd(0, created)
+    partition.absorb(crowd.step(FIRST_STEP, [(name, T, 0) for name in NAMES]))
+    for step in range(1, 60):
+        partition.absorb(crowd.step(FIRST_STEP + step, [(f"z{step}", T, f"alone {step}")]))
+        assert len(partition.accounts) == len(partition.ids) <= 12
+    assert set(NAMES) <= set(partition.ids)
+    assert partition.counts["accounts_dropped"] == 9 + 59 - len(partition.ids)
+
+
+def test_when_even_accounts_that_share_something_are_too_many_their_edges_go_too() -> None:
+    partition, crowd = LinkPartition(curious(sources=1, most_accounts=6)), Crowd(0, created)
+    for step in range(30):
+        partition.absorb(crowd.step(FIRST_STEP + step, [(f"z{step}", T, step), (f"y{step}", T, step)]))
+        assert len(partition.accounts) <= 6
+        assert len(partition.edges) == 2 * len(partition.links) <= 6
+        assert sorted(set(partition.edges["account"].tolist())) == list(range(len(partition.edges)))
+
+
+# -- a source that is far behind -------------------------------------------------------------------
+
+
+def behind(most: int) -> tuple[LinkPartition, list[Candidates]]:
+    """Source 0 closes 40 steps, then source 1 the same steps; both use the same link once in each."""
+    partition = LinkPartition(curious(sources=2, most_waiting_bytes=most))
+    found = []
+    for source, names in ((0, NAMES[:3]), (1, NAMES[3:6])):
+        crowd = Crowd(source, created)
+        for step in (*range(40), 50):
+            found += partition.absorb(crowd.step(FIRST_STEP + step, [(name, T, 0) for name in names]))
+    return partition, found
+
+
+def test_what_waits_for_a_slow_source_is_bounded_and_what_it_says_later_is_counted_once() -> None:
+    partition, _ = behind(20_000)
+    assert 0 < partition.counts["steps_forced"] <= 40
+    assert partition.waiting.bytes_held <= 20_000
+    assert sorted(partition.edges["count"].tolist()) == [41] * 6
+    patient, _ = behind(1 << 30)
+    assert patient.counts["steps_forced"] == 0
+    assert patient.links["accounts"].tolist() == partition.links["accounts"].tolist() == [6]
+    assert patient.edges["output_tokens"].sum() == partition.edges["output_tokens"].sum()
+
+
+def test_a_step_that_was_closed_early_is_told_once() -> None:
+    steps = [candidates.step for candidates in behind(20_000)[1]]
+    assert steps == sorted(set(steps))
