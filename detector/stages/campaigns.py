@@ -23,14 +23,15 @@ from detector.campaign.confidence import Weights, confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, attributed, components, few_each, read
-from detector.campaign.link import IDENTITY, WORDS, mix
+from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
-from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
+from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
-from detector.campaign.table import SPARE, Table, cut, ranked
+from detector.campaign.table import cut
 from detector.event import F64, I64, LABELS, U64, Mask, hash64
 from detector.finding import Finding, Severity
+from detector.stages.candidates import Bounds, CandidateTables
 from detector.stages.waiting import Waiting
 
 HOUR_MS: Final = 3_600_000
@@ -47,6 +48,7 @@ MUCH: Final = 0.2  # of its requests, an account asks in the words of another ca
 WORK_SHARE: Final = 4.0  # an established member asks at most so many times what is typical
 MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
 MOST_NAMES: Final = 100  # models told of a campaign, and campaigns it was merged from
+MOST_READ: Final = 1_000  # groups at a time
 COUNTED: Final = (
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
 )  # what a bound took
@@ -72,7 +74,7 @@ class CampaignSettings:
     most_edges: int = 4_000_000
     most_links: int = 500_000  # candidate links in memory; as above
     most_accounts: int = 1_000_000  # accounts that used one, or were told by themselves; as above
-    most_campaigns: int = 1_000  # the least severe go first, those longest quiet before others
+    most_campaigns: int = 1_000  # the least severe and least convincing end for more convincing ones
     most_members: int = 100_000  # of a campaign; who comes later is not named
     # records that wait for a slower link partition; beyond, steps are closed without it, and what it says comes later
     most_waiting_bytes: int = 268_435_456
@@ -92,42 +94,9 @@ class CampaignPartition:
         self.dropped = dict.fromkeys(COUNTED, 0)
         self.share = 0.15
         self.start_ms = -1
-        self.ids: list[str] = []
-        self.accounts = Table(
-            created_ms="<i8",
-            first_seen_ms="<i8",
-            status_ms="<i8",
-            org="<u8",
-            prefix="<u8",
-            tier="i1",
-            status="i1",
-            requests="<i8",
-            output_tokens="<i8",
-            requests_24h="<f4",
-            active_hours_24h="<f4",
-            refused_24h="<f4",
-            single_turn_24h="<f4",
-            score="<f4",
-            capabilities=("<i4", len(CAPABILITIES)),
-            labels=("<i4", len(LABELS)),
-            campaign="<i4",
-            seen_ms="<i8",
-        )
-        self.links = Table(
-            kind="u1",
-            born_ms="<i8",
-            accounts="<i4",
-            young="<i4",
-            established="<i4",
-            surprise="<f4",
-            items_sampled="<i4",
-            items_repeated="<i4",
-            owner="<i4",
-            seen_ms="<i8",
-        )
-        self.edges = Table(
-            link="<u8", account="<u8", count="<i4", items="<i4", output_tokens="<i8", first_ms="<i8", last_ms="<i8"
-        )
+        self._bounds = Bounds(settings.most_edges, settings.most_links, settings.most_accounts)
+        self.tables = CandidateTables(settings.hash_key)
+        self.accounts, self.links, self.edges = self.tables.accounts, self.tables.links, self.tables.edges
         self.campaigns: dict[int, Campaign] = {}
         self.models: dict[int, dict[str, int]] = {}
         self.ended: list[Finding] = []  # of the step at hand
@@ -153,69 +122,39 @@ class CampaignPartition:
         step_ms = (step + 1) * self.settings.cadence_ms
         self.share = float(np.mean([record.young_share for record in records]))
         self.start_ms = min(record.stream_start_ms for record in records)
-        keys = [self._learn(record, step_ms) for record in records]
-        touched = np.unique(np.concatenate([self._merge(record, k) for record, k in zip(records, keys, strict=True)]))
+        rows = [self._learn(record, step_ms) for record in records]
+        told = [self.tables.merge(record, accounts) for record, accounts in zip(records, rows, strict=True)]
+        touched = np.unique(np.concatenate(told))
         changed = self._grow(touched, step_ms)
         changed |= self._regroup(step, step_ms)
-        self._end_the_quietest(step_ms)
         findings, self.ended = self.ended, []
         findings += [
             finding
             for number in sorted(changed & self.campaigns.keys())
             for finding in self._say(self.campaigns[number], step_ms)
         ]
-        for record, key in zip(records, keys, strict=True):
-            held = self.accounts["campaign"][self.accounts.lookup(key)]
+        for record, accounts in zip(records, rows, strict=True):
+            held = self.accounts["campaign"][accounts]
             loud = np.isin(held, [number for number, c in self.campaigns.items() if c.severity != "watch"])
             findings += self.alerts.update(record.judged, record.facts, held > 0, loud, shadow=self.settings.shadow)
-        if step_ms // DAY_MS > self.swept_day or self._full():
+        if step_ms // DAY_MS > self.swept_day or self.tables.full(self._bounds) or self.alerts.full:
             self.swept_day = step_ms // DAY_MS
             self._forget(step_ms)
         return findings
 
-    def _learn(self, record: Candidates, step_ms: int) -> U64:
-        ids = record.facts.ids
-        keys = np.fromiter((hash64(account, self.settings.hash_key) for account in ids), np.uint64, len(ids))
-        rows, new = self.accounts.rows_of(keys)
-        if len(new):
-            names = dict(zip(keys.tolist(), ids, strict=True))
-            self.ids.extend(names[key] for key in self.accounts.keys[new].tolist())
-        for name in AccountFacts.__dataclass_fields__:
-            if name != "ids":
-                self.accounts[name][rows] = getattr(record.facts, name)
-        self.accounts["seen_ms"][rows] = step_ms
+    def _learn(self, record: Candidates, step_ms: int) -> I64:
+        """Take over what a record says of accounts; return their rows."""
+        rows = self.tables.learn(record.facts, step_ms)
         for account, model, count in record.models:
             number = int(self.accounts["campaign"][rows[account]])
             if number:
                 self._count_model(number, model, count)
-        return keys
+        return rows
 
     def _count_model(self, number: int, model: str, count: int) -> None:
         models = self.models.setdefault(number, {})
         model = model if model in models or len(models) < MOST_NAMES else "other"
         models[model] = models.get(model, 0) + count
-
-    def _merge(self, record: Candidates, keys: U64) -> I64:
-        """Take over links and edges (their values are cumulative); return the edge rows."""
-        link_rows, _ = self.links.rows_of(record.links.value)
-        for name in (
-            "kind",
-            "born_ms",
-            "accounts",
-            "young",
-            "established",
-            "surprise",
-            "items_sampled",
-            "items_repeated",
-        ):
-            self.links[name][link_rows] = getattr(record.links, name)
-        link, account = record.links.value[record.edges.link], keys[record.edges.account]
-        rows, _ = self.edges.rows_of(mix(link ^ mix(account, 1), 2) | np.uint64(1))
-        self.edges["link"][rows], self.edges["account"][rows] = link, account
-        for name in ("count", "items", "output_tokens", "first_ms", "last_ms"):
-            self.edges[name][rows] = getattr(record.edges, name)
-        np.maximum.at(self.links["seen_ms"], link_rows[record.edges.link], record.edges.last_ms)
-        return rows
 
     def _purity(self, link_rows: I64, step_ms: int, *, newborn: bool) -> F64:
         """Return how far the links are the campaign's alone: by the youth of their accounts, or by their own."""
@@ -235,7 +174,7 @@ class CampaignPartition:
 
     def _grow(self, touched: I64, step_ms: int) -> set[int]:
         """Let accounts that newly use a campaign's links join it; return the campaigns with news."""
-        link = self.links.lookup(self.edges["link"][touched])
+        link = self.edges["of"][touched].astype(np.int64)
         owner = self.links["owner"][link]
         owned = owner > 0
         touched, link, owner = touched[owned], link[owned], owner[owned]
@@ -289,9 +228,9 @@ class CampaignPartition:
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
         s = self.settings
-        of = self.links.lookup(self.edges["link"])
-        free = np.flatnonzero((of >= 0) & (self.links["owner"][of] == 0))
-        young, recent = self._standing(of[free], step_ms)
+        of = self.edges["of"].astype(np.int64)
+        free = np.flatnonzero(self.links["owner"][of] == 0)
+        young, recent = (stands[of[free]] for stands in self._standing(step_ms))
         count = int((young | recent).sum())
         grown = count > (1 + s.regroup_growth) * self.grouped_edges
         if not grown and step - self.grouped_step < 10:
@@ -312,15 +251,34 @@ class CampaignPartition:
         edges, of = edges[few], of[few]
         link_rows, link = np.unique(of, return_inverse=True)
         _, account = np.unique(self.edges["account"][edges], return_inverse=True)
-        edge_label = components(link, account, self.links["kind"][link_rows])[link]
-        order = np.argsort(edge_label, kind="stable")
-        bounds = np.flatnonzero(np.r_[True, np.diff(edge_label[order]) != 0, True])
+        label = components(link, account, self.links["kind"][link_rows])
+        uses, worth = self._worth(label, link_rows, label[link], account, self.edges["count"][edges])
+        order = np.argsort(label[link], kind="stable")
+        order = order[worth[label[link[order]]]]
+        bounds = np.flatnonzero(np.diff(label[link[order]], prepend=-1, append=-1))
         for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             mine = order[begin:end]
             number = self._consider(step, step_ms, edges[mine], link_rows[link[mine]])
             if number:
                 changed.add(number)
+            else:
+                self.links["read_uses"][link_rows[link[mine]]] = uses[label[link[mine[0]]]]
         return changed
+
+    def _worth(self, label: I64, link_rows: I64, of: I64, account: I64, count: I64) -> tuple[I64, Mask]:
+        """Return each group's uses, and which groups are worth reading: enough accounts, and news since last time.
+
+        Of too many, those of the most accounts; the others come next time, as what was read is not read again.
+        """
+        groups, people = int(label.max()) + 1, int(account.max()) + 1
+        uses = np.bincount(of, count, groups).astype(np.int64)
+        size = np.bincount(np.unique(of * people + account) // people, minlength=groups)
+        before = np.zeros(groups, np.int64)
+        np.maximum.at(before, label, self.links["read_uses"][link_rows])
+        news = (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
+        worth = np.asarray((size >= self.settings.least_accounts) & news, np.bool_)
+        cut(worth, size, MOST_READ)
+        return uses, worth
 
     def _unite(self, step_ms: int) -> set[int]:
         """Make one of two campaigns when half of the smaller one's members ask much in the larger one's words.
@@ -347,10 +305,8 @@ class CampaignPartition:
 
     def _across(self, step_ms: int) -> tuple[I64, I64]:
         """Return, for each account that does much of its asking in another campaign's words, the two campaigns."""
-        of = self.links.lookup(self.edges["link"])
-        account = self.accounts.lookup(self.edges["account"])
-        member = np.where(account >= 0, self.accounts["campaign"][account], 0)
-        owner = np.where(of >= 0, self.links["owner"][of], 0)
+        of, account = self.edges["of"].astype(np.int64), self.edges["who"].astype(np.int64)
+        member, owner = self.accounts["campaign"][account], self.links["owner"][of]
         edges = np.flatnonzero((member > 0) & (owner > 0) & (member != owner))
         kind = self.links["kind"][of[edges]]
         kept = np.isin(kind, _TIES) & (self._purity(of[edges], step_ms, newborn=False) > CLEAN)
@@ -362,10 +318,11 @@ class CampaignPartition:
         much = asked >= MUCH * self.accounts["requests"][pairs[0]]
         return self.accounts["campaign"][pairs[0][much]].astype(np.int64), pairs[1][much]
 
-    def _standing(self, link: I64, step_ms: int) -> tuple[Mask, Mask]:
+    def _standing(self, step_ms: int) -> tuple[Mask, Mask]:
         """Tell which links stand out by the youth of their accounts, and which by their own."""
-        young, established = self.links["young"][link], self.links["established"][link]
-        by_youth = (self.links["surprise"][link] > 8.0) & (purity(young, established, self.share) >= PURE)
+        link = np.arange(len(self.links))
+        young, established = self.links["young"], self.links["established"]
+        by_youth = (self.links["surprise"] > 8.0) & (purity(young, established, self.share) >= PURE)
         return np.asarray(by_youth, np.bool_), np.asarray(~by_youth & self._recent(link, step_ms), np.bool_)
 
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
@@ -375,14 +332,15 @@ class CampaignPartition:
         keys = np.unique(self.edges["account"][edges])
         if len(keys) < s.least_accounts:
             return 0
-        known = belongs_to(set(keys.tolist()), [c for _, c in sorted(self.campaigns.items())], s.overlap)
+        known = belongs_to(set(keys.tolist()), self._holding(keys), s.overlap)
         if known:
             campaign = known[0]
             for other in known[1:]:
                 self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
-            if confidence(read(group), s.weights) < s.watch_at:
+            score = confidence(read(group), s.weights)
+            if score < s.watch_at or not self._has_room(score, step_ms):
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
             if self._admit(campaign, edges, link_rows, step_ms) < s.least_accounts:
@@ -394,6 +352,21 @@ class CampaignPartition:
             return 0
         self._reread(campaign, step_ms)
         return campaign.number
+
+    def _holding(self, keys: U64) -> list[Campaign]:
+        """Return the campaigns that hold any of these accounts, oldest first."""
+        numbers = np.unique(self.accounts["campaign"][self.accounts.lookup(keys)]).tolist()
+        return [self.campaigns[number] for number in numbers if number]
+
+    def _has_room(self, score: float, step_ms: int) -> bool:
+        """Return whether one more campaign may be; of too many the weakest ends, if that is not the new one."""
+        if len(self.campaigns) < self.settings.most_campaigns:
+            return True
+        self.dropped["campaigns"] += 1
+        weakest = min(self.campaigns.values(), key=lambda c: (RANK[c.severity], c.score, -c.number))
+        if weakest.score < score:
+            self._dissolve(weakest, step_ms)
+        return weakest.score < score
 
     def _attach(self, campaign: Campaign, edges: I64, link_rows: I64, step_ms: int) -> bool:
         """Give the campaign those of the links that are mostly its members'; return whether there were any."""
@@ -413,8 +386,8 @@ class CampaignPartition:
         """Read a campaign afresh over those of its links that are still its own, and admit, escalate or dissolve it."""
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
         self.links["owner"][owned[self._purity(owned, step_ms, newborn=campaign.newborn) < COMMON_PROPERTY]] = 0
-        of = self.links.lookup(self.edges["link"])
-        edges = np.flatnonzero((of >= 0) & (self.links["owner"][of] == campaign.number))
+        of = self.edges["of"]
+        edges = self.tables.edges_of(np.flatnonzero(self.links["owner"] == campaign.number))
         if not len(edges):
             if campaign.severity == "watch":
                 self._dissolve(campaign, step_ms)
@@ -552,7 +525,7 @@ class CampaignPartition:
 
     def _names(self, keys: set[int]) -> list[str]:
         rows = self.accounts.lookup(np.array(sorted(keys), np.uint64))
-        return sorted(self.ids[row] for row in rows[rows >= 0].tolist())
+        return sorted(self.tables.ids[row] for row in rows[rows >= 0].tolist())
 
     def _end(self, campaign: Campaign, step_ms: int, **evidence: Any) -> None:
         """Say that the campaign's alert is over, if there was one."""
@@ -579,44 +552,14 @@ class CampaignPartition:
 
     # -- bounds -----------------------------------------------------------------------------
 
-    def _full(self) -> bool:
-        s = self.settings
-        bounds = ((self.edges, s.most_edges), (self.links, s.most_links), (self.accounts, s.most_accounts))
-        return any(len(table) > most for table, most in bounds) or self.alerts.full
-
-    def _end_the_quietest(self, step_ms: int) -> None:
-        most = self.settings.most_campaigns
-        if len(self.campaigns) > most:
-            by_weight = sorted(self.campaigns.values(), key=lambda c: (RANK[c.severity], c.last_seen_ms, c.number))
-            for campaign in by_weight[: len(by_weight) - most + most // SPARE]:
-                self._dissolve(campaign, step_ms)
-                self.dropped["campaigns"] += 1
-
     def _forget(self, step_ms: int) -> None:
-        """Drop links that no campaign owns and nobody used for long, what hangs on them, and what is beyond a bound."""
-        s, dropped = self.settings, self.dropped
-        stale = step_ms - int(s.newborn_days * DAY_MS)
-        owned, seen = self.links["owner"] > 0, self.links["seen_ms"]
-        keep = (seen > stale) | owned
-        dropped["candidate_links"] += cut(keep, ranked(owned, seen), s.most_links)
-        if not keep.all():
-            self.links.compact(keep)
-        held, seen = self.accounts["campaign"] > 0, self.accounts["seen_ms"]
-        stay = held | (seen > stale)
-        dropped["candidate_accounts"] += cut(stay, ranked(held, seen), s.most_accounts)
-        if not stay.all():
-            gone = set(self.accounts.keys[held & ~stay].tolist())
-            for campaign in self.campaigns.values() if gone else ():
-                campaign.members -= gone
-                campaign.announced -= gone
-            self.ids = [name for name, held in zip(self.ids, stay.tolist(), strict=True) if held]
-            self.accounts.compact(stay)
-        of, last = self.links.lookup(self.edges["link"]), self.edges["last_ms"]
-        hold = (of >= 0) & (last > stale) & (self.accounts.lookup(self.edges["account"]) >= 0)
-        dropped["candidate_edges"] += cut(hold, ranked((of >= 0) & (self.links["owner"][of] > 0), last), s.most_edges)
-        if not hold.all():
-            self.edges.compact(hold)
-        dropped["alerts"] += self.alerts.forget(stale)
+        """Drop links that no campaign owns and nobody used for long, what hangs on them, and what is too many."""
+        stale_ms = step_ms - int(self.settings.newborn_days * DAY_MS)
+        gone = set(self.tables.forget(stale_ms, self._bounds, self.dropped).tolist())
+        for campaign in self.campaigns.values() if gone else ():
+            campaign.members -= gone
+            campaign.announced -= gone
+        self.dropped["alerts"] += self.alerts.forget(stale_ms)
 
     # -- durable form -----------------------------------------------------------------------
 
@@ -628,7 +571,7 @@ class CampaignPartition:
             *self.waiting.dump(),
             self.share,
             self.start_ms,
-            self.ids,
+            self.tables.ids,
             campaigns,
             sets,
             sorted(self.models.items()),
@@ -639,16 +582,14 @@ class CampaignPartition:
         return {
             "rest": msgspec.msgpack.encode(rest),
             "alerts": self.alerts.dump(),
-            "accounts": self.accounts.dump(),
-            "links": self.links.dump(),
-            "edges": self.edges.dump(),
+            **self.tables.dump(),
         }
 
     def load(self, parts: dict[str, bytes]) -> None:
         """Become the dumped state."""
         rest = msgspec.msgpack.decode(parts["rest"], type=_Rest)
         self.waiting.load(rest.closed, rest.done, rest.waiting)
-        self.share, self.start_ms, self.ids = rest.share, rest.start_ms, rest.ids
+        self.share, self.start_ms = rest.share, rest.start_ms
         self.campaigns = {
             c.number: replace(c, members=set(members), announced=set(announced))
             for c, (members, announced) in zip(rest.campaigns, rest.sets, strict=True)
@@ -657,8 +598,7 @@ class CampaignPartition:
         self.grouped_edges, self.grouped_step = rest.grouped_edges, rest.grouped_step
         self.swept_day = rest.swept_day
         self.alerts.load(parts["alerts"])
-        for name in ("accounts", "links", "edges"):
-            getattr(self, name).load(parts[name])
+        self.tables.load(parts, rest.ids)
 
 
 class _Rest(msgspec.Struct, array_like=True):

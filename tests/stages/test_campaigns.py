@@ -441,7 +441,7 @@ def test_after_a_quiet_week_only_the_members_of_campaigns_are_held() -> None:
     (records,) = candidates_of(recorded(harvest(), judged=judged_often))
     findings_of(state, records)
     state._forget(START + 9 * DAY)
-    assert sorted(state.ids) == HARVEST
+    assert sorted(state.tables.ids) == HARVEST
     assert len(state.edges) == 0
     assert state.alerts.dump() == partition_of().alerts.dump()
 
@@ -456,7 +456,7 @@ def test_forgetting_does_not_wait_for_something_to_happen_at_midnight() -> None:
             state.absorb(candidate.encode(replace(c, source=0)))
     assert len(state.links) <= 9
     assert len(state.edges) <= 90
-    assert len(state.ids) == len(state.accounts) <= 90
+    assert len(state.tables.ids) == len(state.accounts) <= 90
 
 
 def test_after_a_quiet_week_the_campaign_knows_the_template_again() -> None:

@@ -1,0 +1,175 @@
+"""What stage 3 holds of candidate links: who uses them, and how often; bounded.
+
+    links ◄── of ── edges ── who ──► accounts        an edge: this account used that link so often
+
+Values are cumulative, so a later record replaces an earlier one. An edge knows the rows of its link
+and its account; rows are renumbered when something is forgotten, which is rare, and the edges of some links
+are found by an index that is built anew when the edges have grown by an eighth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from detector.campaign.candidate import Candidates
+from detector.campaign.link import mix
+from detector.campaign.observation import CAPABILITIES, AccountFacts
+from detector.campaign.table import Table, cut, ranked
+from detector.event import I64, LABELS, U64, hash64
+
+_LINK_COLUMNS: Final = (
+    *("kind", "born_ms", "accounts", "young", "established", "surprise", "items_sampled", "items_repeated"),
+)
+_EDGE_COLUMNS: Final = ("count", "items", "output_tokens", "first_ms", "last_ms")
+_FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most rows of each table; one record may bring more before they are cut."""
+
+    edges: int
+    links: int
+    accounts: int
+
+
+class CandidateTables:
+    """Links, accounts and the edges between them."""
+
+    def __init__(self, hash_key: int) -> None:
+        """Start empty."""
+        self._hash_key = hash_key
+        self.ids: list[str] = []
+        self.accounts = Table(
+            created_ms="<i8",
+            first_seen_ms="<i8",
+            status_ms="<i8",
+            org="<u8",
+            prefix="<u8",
+            tier="i1",
+            status="i1",
+            requests="<i8",
+            output_tokens="<i8",
+            requests_24h="<f4",
+            active_hours_24h="<f4",
+            refused_24h="<f4",
+            single_turn_24h="<f4",
+            score="<f4",
+            capabilities=("<i4", len(CAPABILITIES)),
+            labels=("<i4", len(LABELS)),
+            campaign="<i4",
+            seen_ms="<i8",
+        )
+        self.links = Table(
+            kind="u1",
+            born_ms="<i8",
+            accounts="<i4",
+            young="<i4",
+            established="<i4",
+            surprise="<f4",
+            items_sampled="<i4",
+            items_repeated="<i4",
+            owner="<i4",
+            seen_ms="<i8",
+            read_uses="<i8",  # of its group, when that was last read and found to be no campaign
+        )
+        self.edges = Table(
+            link="<u8",
+            account="<u8",
+            of="<i4",  # the row of the link
+            who="<i4",  # the row of the account
+            count="<i4",
+            items="<i4",
+            output_tokens="<i8",
+            first_ms="<i8",
+            last_ms="<i8",
+        )
+        self._indexed = 0
+        self._order = np.zeros(0, np.int64)
+        self._starts = np.zeros(1, np.int64)
+
+    def learn(self, facts: AccountFacts, step_ms: int) -> I64:
+        """Take over what is known of accounts; return their rows."""
+        keys = np.fromiter((hash64(account, self._hash_key) for account in facts.ids), np.uint64, len(facts.ids))
+        rows, new = self.accounts.rows_of(keys)
+        if len(new):
+            names = dict(zip(keys.tolist(), facts.ids, strict=True))
+            self.ids.extend(names[key] for key in self.accounts.keys[new].tolist())
+        for name in _FACTS:
+            self.accounts[name][rows] = getattr(facts, name)
+        self.accounts["seen_ms"][rows] = step_ms
+        return rows
+
+    def merge(self, record: Candidates, accounts: I64) -> I64:
+        """Take over links and edges, `accounts` being the rows of the record's accounts; return the edge rows."""
+        link_rows, _ = self.links.rows_of(record.links.value)
+        for name in _LINK_COLUMNS:
+            self.links[name][link_rows] = getattr(record.links, name)
+        of, who = link_rows[record.edges.link], accounts[record.edges.account]
+        link, account = record.links.value[record.edges.link], self.accounts.keys[who]
+        rows, _ = self.edges.rows_of(mix(link ^ mix(account, 1), 2) | np.uint64(1))
+        for name, column in (("link", link), ("account", account), ("of", of), ("who", who)):
+            self.edges[name][rows] = column
+        for name in _EDGE_COLUMNS:
+            self.edges[name][rows] = getattr(record.edges, name)
+        np.maximum.at(self.links["seen_ms"], of, record.edges.last_ms)
+        return rows
+
+    def edges_of(self, links: I64) -> I64:
+        """Return the rows of the edges of some links (rows), ascending."""
+        size = len(self.edges)
+        if size > self._indexed + self._indexed // 8:
+            of = self.edges["of"]
+            self._order = np.argsort(of, kind="stable")
+            self._starts = np.cumsum(np.r_[0, np.bincount(of, minlength=len(self.links))])
+            self._indexed = size
+        wanted = np.zeros(len(self.links), np.bool_)
+        wanted[links] = True
+        old = links[links < len(self._starts) - 1]
+        begin, count = self._starts[old], self._starts[old + 1] - self._starts[old]
+        place = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
+        later = self._indexed + np.flatnonzero(wanted[self.edges["of"][self._indexed :]])
+        return np.concatenate([np.sort(self._order[place]), later])
+
+    def full(self, most: Bounds) -> bool:
+        """Return whether a table is beyond its bound."""
+        return len(self.edges) > most.edges or len(self.links) > most.links or len(self.accounts) > most.accounts
+
+    def forget(self, stale_ms: int, most: Bounds, dropped: dict[str, int]) -> U64:
+        """Drop what nobody used since `stale_ms` and no campaign holds, then what is too many, theirs last.
+
+        Adds to `dropped` what was too many; returns the keys of the members among the accounts that are gone.
+        """
+        links, accounts, edges = self.links, self.accounts, self.edges
+        owned, seen = links["owner"] > 0, links["seen_ms"]
+        keep = (seen > stale_ms) | owned
+        dropped["candidate_links"] += cut(keep, ranked(owned, seen), most.links)
+        held, seen = accounts["campaign"] > 0, accounts["seen_ms"]
+        stay = held | (seen > stale_ms)
+        dropped["candidate_accounts"] += cut(stay, ranked(held, seen), most.accounts)
+        gone = accounts.keys[held & ~stay].copy()
+        hold = keep[edges["of"]] & stay[edges["who"]] & (edges["last_ms"] > stale_ms)
+        dropped["candidate_edges"] += cut(hold, ranked(owned[edges["of"]], edges["last_ms"]), most.edges)
+        if not hold.all():
+            edges.compact(hold)
+        if not keep.all():
+            edges["of"][:] = links.compact(keep)[edges["of"]]
+        if not stay.all():
+            self.ids = [name for name, held in zip(self.ids, stay.tolist(), strict=True) if held]
+            edges["who"][:] = accounts.compact(stay)[edges["who"]]
+        self._indexed = 0
+        return gone
+
+    def dump(self) -> dict[str, bytes]:
+        """Return the tables as bytes; `ids` are for the caller to keep."""
+        return {"accounts": self.accounts.dump(), "links": self.links.dump(), "edges": self.edges.dump()}
+
+    def load(self, parts: dict[str, bytes], ids: list[str]) -> None:
+        """Become the dumped tables."""
+        self.ids = ids
+        for name in ("accounts", "links", "edges"):
+            getattr(self, name).load(parts[name])
+        self._indexed = 0
