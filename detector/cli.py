@@ -29,6 +29,7 @@ WRONG_USAGE: Final = 2
 SERVICE_AWAY: Final = 3
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)
 _config_option = click.option(
     "--config", "config_file", type=_FILE, help="Settings in TOML; without it DETECTOR_CONFIG, or the defaults."
 )
@@ -160,6 +161,7 @@ def replay(
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies numbers of accounts.")
 @click.option("--days", type=float, help="Cut the stream after so many days.")
 @click.option("--text/--no-text", default=True, help="With or without the text of prompts.")
+@click.option("--prompts", "prompt_folder", type=_FOLDER, help="Real prompts, benign and harvested, from this folder.")
 @click.option(
     "--compress", type=click.Choice(["none", "gz", "zst"]), default="gz", show_default=True, help="Of the events."
 )
@@ -174,6 +176,7 @@ def simulate(
     scale: float,
     days: float | None,
     text: bool,
+    prompt_folder: Path | None,
     compress: str,
     config_file: Path | None,
 ) -> None:
@@ -181,25 +184,32 @@ def simulate(
 
     Several scenarios go to folders of their own below --out. With --kafka events and account records
     go to Kafka as a gateway would send them, one scenario after another.
+
+    Prompts are written by grammars, or come from a folder: *.ndjson files with {"prompt": ..., "kind":
+    "benign" or "harvest", "family": ... (optional)} on each line, or benign/*.txt and harvest/*.txt with a
+    prompt on each. Accounts do not share more of them than the collections do, while there are enough.
     """
+    if prompt_folder and not text:
+        raise click.UsageError("--prompts and --no-text exclude each other")
     if to_kafka == (folder is not None):
         raise click.UsageError("say where it goes: --out FOLDER, or --kafka")
     from detector.errors import ConfigError
     from detector.simulate import SCENARIOS
     from detector.simulate import simulate as simulated
-    from detector.simulate.files import write
+    from detector.simulate.files import read_prompts, write
 
     for name in scenarios:
         if name not in SCENARIOS:
             raise click.UsageError(str(ConfigError(name, "there is no such scenario", _nearest(name, SCENARIOS))))
+    prompts = read_prompts(prompt_folder) if prompt_folder else None
     if folder is None:
-        made = [simulated(name, seed, scale=scale, days=days, text=text) for name in scenarios]
+        made = [simulated(name, seed, scale=scale, days=days, text=text, prompts=prompts) for name in scenarios]
         _send(_loaded(config_file), made, speed)
         return
     suffix: Any = "" if compress == "none" else f".{compress}"
     for name in scenarios:
         target = folder / name if len(scenarios) > 1 else folder
-        simulation = simulated(name, seed, scale=scale, days=days, text=text)
+        simulation = simulated(name, seed, scale=scale, days=days, text=text, prompts=prompts)
         with _counter(name, simulation.total_events) as advance, _writing(target):
             total = write(simulation, target, suffix, advance)
         accounts = len(simulation.accounts)

@@ -151,6 +151,8 @@ def test_a_damaged_file_is_1_and_named(detector: Run, events: Path) -> None:
         (["topics", "creat"], "did you mean 'create'?"),
         (["replay", "x", "--acounts", "y"], "--accounts"),
         (["simulate", "quite", "--out", "/tmp/x"], "did you mean 'quiet'?"),
+        (["simulate", "quiet", "--out", "/tmp/x", "--prompts", "/nowhere"], "'/nowhere' does not exist"),
+        (["simulate", "quiet", "--out", "/tmp/x", "--prompts", "/tmp", "--no-text"], "--prompts and --no-text"),
         (["schema", "requests"], "'request'"),
         (["inspect", "user", "x"], "'account'"),
         (["demo", "--duration", "soon"], "--duration"),
@@ -268,6 +270,21 @@ def test_simulate_writes_a_folder_per_scenario_that_replay_and_evaluate_read(det
     assert missed.code == 1
     assert "missed: events>=1e+12" in missed.err
     assert detector(*args, "--bar", "evnts>=2").code == 2
+
+
+def test_simulate_takes_prompts_from_a_folder_and_names_the_line_that_is_none(detector: Run, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    lines = [json.dumps({"prompt": f"asked by somebody {n}", "kind": "benign"}) for n in range(200)]
+    (prompts / "people.ndjson").write_text("\n".join(lines), "utf-8")
+    args = ("simulate", "demo", "--scale", "0.05", "--days", "0.05", "--prompts", prompts, "--out", tmp_path / "w")
+    assert detector(*args).code == 0
+    assert b"asked by somebody" in gzip.decompress((tmp_path / "w" / "events.ndjson.gz").read_bytes())
+    (prompts / "people.ndjson").write_text("\n".join([*lines, "{}"]), "utf-8")
+    refused = detector(*args)
+    assert refused.code in {1, 2}
+    assert f"{prompts / 'people.ndjson'}:201: " in refused.err
+    assert refused.err.count("\n") == 1
 
 
 def test_check_config_says_where_each_value_came_from(

@@ -3,7 +3,7 @@
     scenario ─► setting ─┬ cohorts (benign, lookalikes) ─┐
      (dials)             └ campaign pools ───────────────┴─► simulation ─► rendering ─► lines
                                                                  ▲
-                              networks, clients, roster, writers ┘ (grammar, words, *_texts)
+                     networks, clients, roster, writers, prompts ┘ (grammar, words, *_texts; or real ones)
 
 It models the world, and knows nothing of any detector. No real campaign is public with labels, so
 who does what is invention around public intensities and real traffic figures; every module says which.
@@ -14,8 +14,8 @@ operators who react to single bans. `quiet` at scale 1 is 1.28 million benign ac
 account for each day that it exists (0.35 million in which it sends something), in 56 million events.
 """
 
+from detector.simulate.prompts import Collections
 from detector.simulate.scenario import SCENARIOS, Content, Dials, Scenario
 from detector.simulate.simulation import Simulation, simulate
-from detector.simulate.writers import Collections
 
 __all__ = ["SCENARIOS", "Collections", "Content", "Dials", "Scenario", "Simulation", "simulate"]

@@ -48,6 +48,7 @@ from detector.simulate.clients import SDKS, Fields, hashed
 from detector.simulate.grammar import mixed64
 from detector.simulate.harvest_texts import CAPABILITY_OF
 from detector.simulate.networks import NETWORKS
+from detector.simulate.prompts import Author
 from detector.simulate.scenario import Content, Dials
 from detector.simulate.setting import Setting
 
@@ -56,6 +57,7 @@ BLOCK_MS: Final = HOUR_MS  # the pool is looked over this often: who is alive, h
 BLOCKED_FOR_MS: Final = 20 * 60_000  # how long an operator keeps using banned accounts
 QUEUE_MS: Final = 5 * 60_000.0  # how long an item waits for a worker, on average
 PROBE_REFUSED: Final = 0.6
+PROBES: Final = Content(family="extraction", templates=60)
 VIRTUAL_BINS: Final = ("486732", "531993", "403163")
 MAIL_PATTERNS: Final = ("mailbox-{:02x}.com", "post{:02d}.net", "corp-{:02x}.org")
 
@@ -230,17 +232,28 @@ def campaigns(setting: Setting, dials: Dials, number: int, scale: float, least: 
     return pools
 
 
-def campaign_writers(dials: Dials, number: int, seed: int, real: writers.Collections | None) -> list[writers.Writer]:
+def campaign_writers(dials: Dials, number: int, seed: int) -> list[writers.Writer]:
     """Return the writers of a campaign: for each operator its content parts, then its probing prompts."""
     made: list[writers.Writer] = []
     for operator in range(dials.operators):
-        for place, part in enumerate((*dials.content, Content(family="extraction", templates=60))):
+        for place, part in enumerate((*dials.content, PROBES)):
             salt = mixed64(seed * 7907 + number * 101 + operator * 11 + place) >> 4
             if part.kind == "naked":
-                made.append(writers.naked(salt, part.suffix, real))
+                made.append(writers.naked(salt, part.suffix))
             else:
-                made.append(writers.scaffold(part.family, part.templates, part.paraphrase, salt, real))
+                made.append(writers.scaffold(part.family, part.templates, part.paraphrase, salt))
     return made
+
+
+def authors(pools: list[Pool]) -> list[Author]:
+    """Return who asks what: for each operator its content parts and its probing, over the accounts of its pools."""
+    found: list[Author] = []
+    for writer in sorted({pool.first_writer for pool in pools}):
+        mine = [pool for pool in pools if pool.first_writer == writer]
+        accounts = np.unique(np.concatenate([pool.table["account"] for pool in mine])).astype(np.int64)
+        for place, part in enumerate((*mine[0].dials.content, PROBES)):
+            found.append(Author(writer + place, "naked" if part.kind == "naked" else part.family, accounts))
+    return found
 
 
 def _pool(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, cast
+from typing import Annotated, BinaryIO, Final, Literal, cast
 
 import msgspec
 
 from detector.errors import InputError
+from detector.simulate.prompts import Collections
 from detector.simulate.simulation import Simulation
-from detector.simulate.writers import Collections
 
 MAX_PROMPT_CHARS: Final = 6000
 Compression = Literal["", ".gz", ".zst"]
@@ -61,26 +62,65 @@ def _opened(files: ExitStack, path: Path, compress: Compression) -> BinaryIO:
 
 
 def read_prompts(folder: Path) -> Collections:
-    """Read real prompts: every `benign_*.jsonl.gz` and `harvest_*.jsonl.gz` of a folder.
+    """Read real prompts: every file of a folder, in the order of their names.
 
-    Rows are objects with `text`, and `template` where several templates share a file (those become
-    one source each, "file:template"). Raises InputError for a folder without any, or a bad row.
+        *.ndjson, *.jsonl     {"prompt": …, "kind": "benign" | "harvest", "family": …} on each line, family optional
+        benign/*.txt          a prompt on each line
+        harvest/*.txt
+
+    Each may be compressed (.gz). The family of a harvest is what it is after (as `Content.family`, or
+    "naked"), that of benign prompts the job of an API customer that they belong to. Empty lines are passed over.
+    Raises InputError, with file and line, for anything else.
     """
     sides: dict[str, dict[str, list[str]]] = {"benign": {}, "harvest": {}}
-    for path in sorted(folder.glob("*.jsonl.gz")):
-        name = path.name.removesuffix(".jsonl.gz")
-        side = name.split("_")[0]
-        if side not in sides:
-            continue
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    row = json.loads(line)
-                    text = row["text"][:MAX_PROMPT_CHARS]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{path}:{number}: expected an object with a text") from error
-                source = f"{name}:{row['template']}" if "template" in row else name
-                sides[side].setdefault(source, []).append(json.dumps(text, ensure_ascii=False)[1:-1])
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        read = _reader(path, folder)
+        for place, line in _lines(path):
+            kind, family, text = read(line, place)
+            sides[kind].setdefault(family, []).append(json.dumps(text[:MAX_PROMPT_CHARS], ensure_ascii=False)[1:-1])
     if not any(sides.values()):
-        raise InputError(f"{folder}: no benign_*.jsonl.gz or harvest_*.jsonl.gz with prompts")
+        raise InputError(f"{folder}: no prompts; {_SHAPES}")
     return Collections(*({name: tuple(rows) for name, rows in side.items()} for side in sides.values()))
+
+
+def _reader(path: Path, folder: Path) -> Callable[[str, str], tuple[str, str, str]]:
+    """Return what takes a line (and its place, for the message) of such a file to kind, family and prompt."""
+    name, within = path.name.removesuffix(".gz"), path.relative_to(folder).parts
+    if name.endswith((".ndjson", ".jsonl")):
+        return _row
+    if name.endswith(".txt") and len(within) == 2 and within[0] in {"benign", "harvest"}:
+        return lambda line, _: (within[0], "", line)
+    raise InputError(f"{path}: no collection of prompts; {_SHAPES}")
+
+
+def _row(line: str, place: str) -> tuple[str, str, str]:
+    try:
+        row = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise InputError(f"{place}: {error}; a line is {_ROW}") from None
+    return row.kind, row.family, row.prompt
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the lines that are not empty, each with its place."""
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if text := line.decode("utf-8").strip():
+                    yield f"{path}:{number}", text
+    except UnicodeDecodeError:
+        raise InputError(f"{path}:{number}: not UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}:{number}: cannot be read: {error}") from None
+
+
+class _Row(msgspec.Struct):
+    prompt: Annotated[str, msgspec.Meta(min_length=1)]
+    kind: Literal["benign", "harvest"]
+    family: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Row)
+_ROW: Final = '{"prompt": …, "kind": "benign" or "harvest", "family": … (optional)}'
+_SHAPES: Final = f"*.ndjson with {_ROW} on each line, or benign/*.txt and harvest/*.txt with a prompt on each"

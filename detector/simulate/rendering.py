@@ -16,6 +16,7 @@ from detector.simulate.actors import CAPABILITIES, MODELS, Table
 from detector.simulate.clients import Fields, Shapes
 from detector.simulate.grammar import mixed64
 from detector.simulate.networks import NETWORKS
+from detector.simulate.prompts import RealPrompts
 
 _PREFIXES: Final = tuple(
     f',"asn":{NETWORKS.asn[row]},"country":"{NETWORKS.country[row]}","ip":"{start}'
@@ -43,15 +44,18 @@ _ACCOUNT_ID: Final = slice(
 Texts = Sequence[Callable[[int, int, int], str]]  # by writer: (key, seed, turn) -> JSON-escaped text
 
 
-def lines(rows: Table, accounts: Sequence[str], shapes: Shapes, texts: Texts | None) -> list[bytes]:
+def lines(
+    rows: Table, accounts: Sequence[str], shapes: Shapes, texts: Texts | None, real: RealPrompts | None = None
+) -> list[bytes]:
     """Return one JSON line (no newline at its end) per row, in row order.
 
-    `accounts[i]` is the JSON of account i's own fields. Without `texts` there is no prompt text.
+    `accounts[i]` is the JSON of account i's own fields. Without `texts` there is no prompt text; where there
+    are `real` ones for a request they go first.
     """
     masks = np.array(shapes.fields, np.int64)[rows["shape"]]
     order = np.argsort(masks, kind="stable")
     rows = rows[order]
-    ends = ["}"] * len(rows) if texts is None else _prompts(rows, texts)
+    ends = ["}"] * len(rows) if texts is None else _prompts(rows, texts, real)
     written: list[bytes] = []
     bounds = np.flatnonzero(np.diff(masks[order], prepend=-1)).tolist()
     for begin, end in zip(bounds, [*bounds[1:], len(rows)], strict=True):
@@ -62,11 +66,14 @@ def lines(rows: Table, accounts: Sequence[str], shapes: Shapes, texts: Texts | N
     return [written[place] for place in back.tolist()]
 
 
-def _prompts(rows: Table, texts: Texts) -> list[str]:
+def _prompts(rows: Table, texts: Texts, real: RealPrompts | None) -> list[str]:
     columns = (rows[name].tolist() for name in ("writer", "key", "seed", "turn"))
+    chosen = [-1] * len(rows) if real is None else real.choose(rows).tolist()
     return [
-        f',"prompt_text":"{texts[writer](key, seed, turn)}"}}' if writer >= 0 else "}"
-        for writer, key, seed, turn in zip(*columns, strict=True)
+        f',"prompt_text":"{texts[writer](key, seed, turn) if number < 0 or real is None else real.texts[number]}"}}'
+        if writer >= 0
+        else "}"
+        for number, writer, key, seed, turn in zip(chosen, *columns, strict=True)
     ]
 
 

@@ -20,13 +20,14 @@ import numpy as np
 from detector.account import AccountRecord
 from detector.simulate.actors import DAY_MS, ERROR, FOREVER_MS, HOUR_MS, REQUEST, Cohort, Table, settled
 from detector.simulate.benign import EVERYDAY
-from detector.simulate.campaign import Pool, campaign_writers, campaigns
+from detector.simulate.campaign import Pool, authors, campaign_writers, campaigns
 from detector.simulate.lookalikes import LOOKALIKES
+from detector.simulate.prompts import Collections, RealPrompts
 from detector.simulate.rendering import lines
 from detector.simulate.roster import Roster
 from detector.simulate.scenario import SCENARIOS, Scenario
 from detector.simulate.setting import BEGIN_MS, Setting
-from detector.simulate.writers import BenignWriters, Collections, Writer
+from detector.simulate.writers import BUSINESS, CHAT, MANY, BenignWriters, Writer
 
 SLICE_EVENTS: Final = 120_000
 SLICE_HOURS: Final = (24.0, 12.0, 6.0, 3.0, 1.0, 0.5, 0.25, 0.125)
@@ -46,12 +47,14 @@ class Simulation:
     _setting: Setting
     _sources: list[Cohort | Pool]
     _texts: list[Writer] | None
+    _real: RealPrompts | None
 
     def chunks(self, events: int = CHUNK_EVENTS) -> Iterator[list[bytes]]:
         """Yield event lines (JSON, no newline) in order of arrival, at most `events` at a time."""
         for rows in self.slices():
             for begin in range(0, len(rows), events):
-                yield lines(rows[begin : begin + events], self._setting.roster.texts, self._setting.shapes, self._texts)
+                part = rows[begin : begin + events]
+                yield lines(part, self._setting.roster.texts, self._setting.shapes, self._texts, self._real)
 
     def slices(self) -> Iterator[Table]:
         """Yield the requests (`actors.REQUEST` rows) in order of arrival, one slice of time after another."""
@@ -115,7 +118,7 @@ def simulate(
     """Build a named scenario (or one of your own) and return its accounts, truth and event stream.
 
     `scale` multiplies numbers of accounts; `days` cuts the stream (its beginning is that of the whole);
-    `text=False` leaves the prompts out; `prompts` are real ones to use instead of grammars.
+    `text=False` leaves the prompts out; `prompts` are real ones to use instead of grammars where there are any.
     An unknown name is a KeyError.
     """
     world = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
@@ -128,12 +131,13 @@ def simulate(
     )
     for cohort in (*EVERYDAY, *LOOKALIKES):
         cohort(setting)
-    texts = BenignWriters(prompts).all()
+    texts = BenignWriters().all()
     pools: list[Pool] = []
     for number, dials in enumerate(world.campaigns):
         pools += campaigns(setting, dials, number, scale, world.least_accounts, len(texts))
-        texts += campaign_writers(dials, number, seed, prompts)
-    sources: list[Cohort | Pool] = [*setting.cohorts(), *pools]
+        texts += campaign_writers(dials, number, seed)
+    cohorts = setting.cohorts()
+    sources: list[Cohort | Pool] = [*cohorts, *pools]
     end_ms = begin_ms + int(min(days if days is not None else world.days, world.days) * DAY_MS)
     roster = setting.roster
     records = sorted(roster.records + roster.later, key=lambda record: (record.effective_ms, record.account_id))
@@ -148,4 +152,13 @@ def simulate(
         _setting=setting,
         _sources=sources,
         _texts=texts if text else None,
+        _real=_dealt(prompts, setting, cohorts, pools) if prompts and text else None,
     )
+
+
+def _dealt(prompts: Collections, setting: Setting, cohorts: list[Cohort], pools: list[Pool]) -> RealPrompts:
+    table = np.concatenate([cohort.table for cohort in cohorts])
+    people = np.unique(table["account"][np.isin(table["writer"], (CHAT, MANY))]).astype(np.int64)
+    customers = np.unique(table["account"][table["writer"] == BUSINESS]).astype(np.int64)
+    accounts = len(setting.roster.texts)
+    return RealPrompts(prompts, setting.rng("prompts"), accounts, people, customers, authors(pools))

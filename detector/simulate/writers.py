@@ -2,15 +2,13 @@
 
 `key` is what the author holds on to (a tool, a customer's template, an assignment, or the session
 of a person), `seed` is the single request, `turn` counts the requests of the session from 0.
-With real prompt collections (`Collections`) the texts of people, batch customers and harvesters are
-drawn from those instead; what remains grammar then is what no collection holds (follow-ups, tool
-results, assignments).
+With real prompt collections (`prompts`) the first requests of people, and those of batch customers and
+harvesters, are drawn from those instead; what no collection holds is still written here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
@@ -26,14 +24,6 @@ SILENT: Final = -1  # no prompt text: embeddings, or a route that does not log i
 POPULAR_QUESTIONS: Final = 4000
 PUBLISHED_PROMPTS: Final = 600
 _FRACTION: Final = 1.0 / (1 << 64)
-
-
-@dataclass(frozen=True, slots=True)
-class Collections:
-    """Real prompts, JSON-escaped: by source name, and for sources with templates by template."""
-
-    benign: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    harvest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @cache
@@ -56,10 +46,8 @@ def zipf_rank(number: int, count: int) -> int:
 class BenignWriters:
     """The authors of benign traffic; `all` gives them in the order of the constants above."""
 
-    def __init__(self, real: Collections | None) -> None:
+    def __init__(self) -> None:
         self._text = benign_grammar().text
-        self._human = _people(real)
-        self._batches = _groups(real)
 
     def all(self) -> list[Writer]:
         """Return one writer per constant, CHAT first."""
@@ -84,9 +72,6 @@ class BenignWriters:
         if turn:
             return text("FOLLOW" if seed % 3 else "OWNASK", seed, mixed64(seed))
         mood = mixed64(key) % 100
-        if self._human and mood < 60:
-            copied = zipf_rank(mixed64(seed), len(self._human))
-            return self._human[copied if mood < 25 else seed % len(self._human)]
         if mood < 12:
             rank = zipf_rank(mixed64(key + 1), POPULAR_QUESTIONS)
             return text("ASK", mixed64(rank), mixed64(rank + 77))
@@ -113,9 +98,6 @@ class BenignWriters:
 
     def business(self, key: int, seed: int, _turn: int) -> str:
         """An API customer's template around its data."""
-        if self._batches:
-            rows = self._batches[key % len(self._batches)]
-            return rows[seed % len(rows)]
         return self._text("BUSINESS", key, seed)
 
     def student(self, key: int, seed: int, turn: int) -> str:
@@ -152,62 +134,24 @@ class BenignWriters:
         return self._text("TOOL", key, seed) if seed % 10 < 4 else self.code_chat(seed, mixed64(seed), turn)
 
 
-def scaffold(family: str, templates: int, rewrite: float, salt: int, real: Collections | None) -> Writer:
-    """Return the writer of a scaffolded harvest: the work item is `key`, its template one of `templates`.
-
-    With real prompts it is one real collection (that of the family where there is one); its texts are
-    as they are, so the number of templates and the rewriting do not apply.
-    """
+def scaffold(family: str, templates: int, rewrite: float, salt: int) -> Writer:
+    """Return the writer of a scaffolded harvest: the work item is `key`, its template one of `templates`."""
     text = harvest_grammar().text
     rule = f"H_{family}"
-    pool = _collection(real, family, salt)
 
     def write(key: int, _seed: int, _turn: int) -> str:
-        if pool:
-            return pool[mixed64(key) % len(pool)]
         return text(rule, mixed64(salt + mixed64(key) % templates), key, rewrite)
 
     return write
 
 
-def naked(salt: int, suffix: int, real: Collections | None) -> Writer:
+def naked(salt: int, suffix: int) -> Writer:
     """Return the writer of a naked harvest: work-list item `key`, asked bare, with a short suffix or none."""
     text = harvest_grammar().text
     ending = SUFFIXES[suffix]
-    pool = tuple(
-        row for name, rows in sorted((real.harvest if real else {}).items()) if "naked" in name for row in rows
-    )
 
     def write(key: int, _seed: int, _turn: int) -> str:
         """The question alone."""
-        if pool:
-            return pool[key % len(pool)] + ending
         return text("NAKED", mixed64(key + salt), mixed64(key ^ salt)) + ending
 
     return write
-
-
-_REAL_FAMILIES: Final = {
-    "coding": "code",
-    "generation": "alpaca",
-    "reasoning": "cot",
-    "judge": "judge",
-    "tooluse": "tool",
-}
-
-
-def _collection(real: Collections | None, family: str, salt: int) -> tuple[str, ...]:
-    """A real collection whose name tells the family, or any of them, chosen by the salt."""
-    scaffolded = {name: rows for name, rows in sorted((real.harvest if real else {}).items()) if "naked" not in name}
-    fitting = [rows for name, rows in scaffolded.items() if _REAL_FAMILIES.get(family, "?") in name]
-    choice = fitting or list(scaffolded.values())
-    return choice[salt % len(choice)] if choice else ()
-
-
-def _people(real: Collections | None) -> tuple[str, ...]:
-    """All real benign prompts that are not batch templates ("file:template")."""
-    return tuple(row for name, rows in sorted((real.benign if real else {}).items()) if ":" not in name for row in rows)
-
-
-def _groups(real: Collections | None) -> list[tuple[str, ...]]:
-    return [rows for name, rows in sorted((real.benign if real else {}).items()) if ":" in name]

@@ -1,10 +1,10 @@
 """Memory of stages 2 and 3 under endless unique templates and accounts: a long run shows a flat line.
 
-    python -m tests.bench.links [--links 50000000] [--links-per-step 25000] [--profile]
+    python -m tests.bench.links [--links 50000000] [--bounds 0.25] [--links-per-step 25000] [--profile]
 
-One source and one link partition with default settings, so that all of the flood meets one set of bounds; a worker
-that owns several partitions holds so many times as much. Records are encoded as the account stage encodes them and
-go through both stages as bytes. Of the links
+One source and one link partition with a quarter of the default bounds, so that the flood meets all of one set of
+them; a worker that owns several link partitions holds so many times as much of stage 2. Records are encoded as the
+account stage encodes them and go through both stages as bytes. Of the links
 
     88 %  come from one account and never again, half of them from accounts that are as new
     10 %  from two accounts, the second up to twenty steps later
@@ -24,7 +24,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -42,6 +42,7 @@ TWICE: Final = 0.10
 SHARED: Final = 0.02
 SINGLE_LINKS_EACH: Final = 4  # of a new account that shares nothing
 KINDS: Final = np.array([LinkKind.TEMPLATE, LinkKind.TEXT, LinkKind.FRAGMENT, LinkKind.HEAD, LinkKind.ADDRESS])
+Settings = TypeVar("Settings", LinkSettings, CampaignSettings)
 Uses = tuple[U64, I64]  # link numbers, account numbers
 
 
@@ -173,6 +174,12 @@ class Stages:
         return {**sizes, "campaigns": len(self.campaigns.campaigns), "findings": self.findings}
 
 
+def bounded(settings: Settings, share: float) -> Settings:
+    """Return the settings with so much of the bounds of tables."""
+    names = [name for name in settings.__dataclass_fields__ if name.startswith("most_")]
+    return replace(settings, **{name: int(share * getattr(settings, name)) for name in names})
+
+
 def rss_mb() -> int:
     """Return the resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
@@ -183,11 +190,13 @@ def main() -> None:
     """Run the flood and print a row now and then."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--links", type=int, default=50_000_000)
+    parser.add_argument("--bounds", type=float, default=0.25, help="share of the default bounds")
     parser.add_argument("--links-per-step", type=int, default=25_000)
     parser.add_argument("--every", type=int, default=2_500_000, help="links between two rows")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
-    flood, stages = Flood(options.links_per_step), Stages(LinkSettings(), CampaignSettings())
+    flood = Flood(options.links_per_step)
+    stages = Stages(bounded(LinkSettings(), options.bounds), bounded(CampaignSettings(), options.bounds))
     columns = ("links seen", "account ids seen", "RSS MB", *stages.sizes(), "links/s")
     print("| " + " | ".join(columns) + " |\n|" + "---:|" * len(columns), flush=True)
     profiler = cProfile.Profile(time.process_time)

@@ -114,7 +114,7 @@ def test_a_class_is_new_accounts_with_one_assignment_on_one_network_in_one_hour(
     assert len(np.unique(one["account"])) >= 15
     assert one["time_ms"].max() - one["time_ms"].min() < 1.5 * HOUR_MS
     assert Counter((one["address"] >> 16).tolist()).most_common(1)[0][1] > 0.85 * len(one)
-    write = BenignWriters(None).student
+    write = BenignWriters().student
     texts = Counter(write(int(one["key"][0]), mixed64(seed), 0) for seed in range(60))
     assert 3 < len(texts) < 50
     assert texts.most_common(1)[0][1] >= 5
@@ -122,14 +122,14 @@ def test_a_class_is_new_accounts_with_one_assignment_on_one_network_in_one_hour(
 
 def test_benchmark_items_are_the_same_texts_for_every_organisation(quiet: World) -> None:
     rows = quiet.of("nightly_evaluation")
-    write = BenignWriters(None).benchmark
+    write = BenignWriters().benchmark
     same = rows[(rows["key"] == rows["key"][0]) & (rows["turn"] == 7)]
     assert len({write(key, seed, turn) for key, seed, turn in same[["key", "seed", "turn"]].tolist()}) == 1
     assert len({write(1, 5, turn) for turn in range(200)}) > 195
 
 
 def test_people_repeat_each_other_and_copy_published_prompts() -> None:
-    write = BenignWriters(None).chat
+    write = BenignWriters().chat
     texts = Counter(write(mixed64(session), mixed64(session + 10**9), 0) for session in range(5000))
     repeated = sum(count for text, count in texts.items() if count > 1) / 5000
     copied = max(count for text, count in texts.items() if len(text) > 120)

@@ -111,7 +111,7 @@ def test_every_work_item_is_asked_once_and_slices_are_disjoint() -> None:
         0
     ][1]
     assert len(np.unique(rows["key"])) == len(rows)
-    write = naked(12345, 0, None)
+    write = naked(12345, 0)
     texts = [write(int(key), 0, 0) for key in rows["key"][:4000]]
     assert len(set(texts)) > 0.985 * len(texts)
     beginnings = Counter(text[:64] for text in texts)
@@ -120,7 +120,7 @@ def test_every_work_item_is_asked_once_and_slices_are_disjoint() -> None:
 
 def test_one_template_shares_its_words_and_full_rewriting_does_not() -> None:
     def shared_words(rewrite: float) -> float:
-        texts = [set(scaffold("coding", 1, rewrite, 3, None)(mixed64(item), 0, 0).split()) for item in range(200)]
+        texts = [set(scaffold("coding", 1, rewrite, 3)(mixed64(item), 0, 0).split()) for item in range(200)]
         return float(np.mean([len(one & other) / len(one | other) for one, other in pairwise(texts)]))
 
     assert shared_words(0.0) > 0.3

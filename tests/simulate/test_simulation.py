@@ -11,11 +11,10 @@ import pytest
 import zstandard
 
 from detector.account import AccountRecord
-from detector.errors import InputError
 from detector.event import RequestEvent
 from detector.simulate import SCENARIOS, Simulation, simulate
 from detector.simulate.actors import ERROR, LAG_MAX_MS, OK
-from detector.simulate.files import read_prompts, write
+from detector.simulate.files import write
 from detector.simulate.simulation import failing
 from tests.simulate.worlds import World
 
@@ -143,26 +142,3 @@ def test_files_hold_the_chunks_the_accounts_and_the_truth(tmp_path: Path, compre
     assert len((tmp_path / "accounts.ndjson").read_bytes().splitlines()) == len(simulation.accounts)
     truth = [json.loads(line) for line in (tmp_path / "truth.ndjson").read_bytes().splitlines()]
     assert truth == simulation.truth
-
-
-def test_real_prompts_take_the_place_of_the_grammars(tmp_path: Path) -> None:
-    with gzip.open(tmp_path / "benign_people.jsonl.gz", "wt") as file:
-        file.write("".join(json.dumps({"text": f'a "real" question {number}'}) + "\n" for number in range(50)))
-    with gzip.open(tmp_path / "harvest_code_generation.jsonl.gz", "wt") as file:
-        file.write("".join(json.dumps({"text": f"harvested {number}"}) + "\n" for number in range(50)))
-    simulation = simulate("burst", 1, 0.002, 2.1, prompts=read_prompts(tmp_path))
-    campaign = {row["account_id"] for row in simulation.truth if row["label"] == "campaign"}
-    events = [msgspec.json.decode(line, type=RequestEvent) for line in lines(simulation)[-20_000:]]
-    harvested = [event.prompt_text for event in events if event.account_id in campaign]
-    assert harvested
-    assert all(text is not None and text.startswith("harvested") for text in harvested)
-    assert any(event.prompt_text is not None and event.prompt_text.startswith('a "real" question') for event in events)
-
-
-def test_a_folder_without_prompts_or_with_a_bad_row_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no benign_"):
-        read_prompts(tmp_path)
-    with gzip.open(tmp_path / "benign_x.jsonl.gz", "wt") as file:
-        file.write('{"text": "fine"}\n["not an object"]\n')
-    with pytest.raises(InputError, match=":2:"):
-        read_prompts(tmp_path)
