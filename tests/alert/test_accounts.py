@@ -22,8 +22,8 @@ REPLAY = (BLOCK_REPLAY, 1.0, 5.0, 1.0, None, "1 block was issued to another acco
 class Watch:
     """Alerts that one account's judgements go through, minute by minute or by the hour."""
 
-    def __init__(self) -> None:
-        self.alerts = AccountAlerts(AccountAlertSettings())
+    def __init__(self, **more: Any) -> None:
+        self.alerts = AccountAlerts(AccountAlertSettings(**more))
 
     def hear(
         self,
@@ -155,6 +155,20 @@ def test_an_alert_that_nothing_was_heard_of_is_forgotten() -> None:
     watch.hear(0.9, 0)
     watch.alerts.forget(1)
     assert watch.alerts.dump() == Watch().alerts.dump()
+
+
+def test_of_too_many_alerts_the_longest_unheard_of_are_forgotten() -> None:
+    watch = Watch(most_alerts=10)
+    for number in range(11):
+        assert not watch.alerts.full
+        watch.hear(0.9, number * MINUTE, account=f"a{number}")
+    assert watch.alerts.full
+    assert watch.alerts.forget(0) == 2  # one more than must
+    assert not watch.alerts.full
+    assert watch.hear(0.2, HOUR, account="a1") is None
+    cleared = watch.hear(0.2, HOUR, account="a2")
+    assert cleared is not None
+    assert cleared.state == "cleared"
 
 
 HEARD = st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 1), st.booleans()), max_size=30)

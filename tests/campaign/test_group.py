@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.group import GroupColumns, Reading, attributed, components, ramp, read, units
+from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, ramp, read, units
 from detector.campaign.link import IDENTITY
 from detector.campaign.observation import LinkKind
 
@@ -29,6 +29,16 @@ def groups_of(kinds: Sequence[LinkKind], edges: Sequence[Edge]) -> set[frozenset
 
 def on(link: int, accounts: range) -> list[Edge]:
     return [(link, account) for account in accounts]
+
+
+def test_of_an_account_with_endless_links_those_of_the_lowest_values_are_compared() -> None:
+    rng = np.random.default_rng(1)
+    link, account = rng.permutation(2_000).astype(np.uint64), np.repeat(np.array([7, 3], np.uint64), 1_000)
+    few = np.r_[few_each(account[:10], link[:10]), few_each(account, link)]
+    assert few[:10].tolist() == list(range(10))
+    for one in (3, 7):
+        mine = link[few[10:]][account[few[10:]] == one]
+        assert sorted(mine.tolist()) == sorted(link[account == one].tolist())[:256]
 
 
 def test_links_over_the_same_accounts_are_one_group() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from detector.campaign.table import HashIndex, Table
+from detector.campaign.table import HashIndex, Table, cut, ranked
 
 # Few low bits, so that probes collide; the rest of the key tells them apart.
 CROWDED = st.builds(lambda high, low: (high << 20 | low) + 1, st.integers(0, 2**43), st.integers(0, 3))
@@ -29,6 +29,18 @@ def test_an_index_finds_the_row_of_every_key_put_in_and_of_no_other(parts: list[
         known |= dict(zip(new, rows.tolist(), strict=True))
     every = [*known, *asked]
     assert index.lookup(u64(every)).tolist() == [known.get(key, -1) for key in every]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 5)), max_size=60), st.integers(0, 30))
+def test_of_too_many_rows_the_lowest_go_first_and_of_equal_ones_the_first(rows, most: int) -> None:
+    stays = np.array([stay for stay, _, _ in rows], np.bool_)
+    rank = ranked(
+        np.array([standing for _, standing, _ in rows], np.int64), np.array([at for _, _, at in rows], np.int64)
+    )
+    before = sorted((standing, at, row) for row, (stay, standing, at) in enumerate(rows) if stay)
+    gone = cut(stays, rank, most)
+    assert np.flatnonzero(stays).tolist() == sorted(row for _, _, row in before[gone:])
+    assert gone == (min(len(before), len(before) - most + most // 8) if len(before) > most else 0)
 
 
 class TableIsADict(RuleBasedStateMachine):

@@ -489,3 +489,40 @@ def test_groups_that_convince_nobody_do_not_pile_up(kind: LinkKind) -> None:
     findings_of(state, records)
     assert len(state.campaigns) <= 1
     assert state.models.keys() <= state.campaigns.keys()
+
+
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+def test_a_campaign_has_so_many_members_and_the_others_are_counted() -> None:
+    (records,) = candidates_of(recorded(harvest()))
+    state = partition_of(most_members=25)
+    findings = findings_of(state, records)
+    assert len(flagged(findings)) == 25
+    assert max(finding.accounts_total for finding in findings) == 25
+    assert state.dropped["members"] > 0
+
+
+def test_of_too_many_campaigns_the_more_convincing_one_stands() -> None:
+    few = harvest(HARVEST[:12], "few")
+    (records,) = candidates_of(recorded(few, harvest(HARVEST[12:], "many")))
+    state = partition_of(most_campaigns=1)
+    findings = findings_of(state, records)
+    assert len(state.campaigns) == 1
+    assert flagged(findings) == set(HARVEST[12:])
+    assert state.dropped["campaigns"] > 0
+    for subject in {finding.subject for finding in findings} - {c.campaign_id for c in state.campaigns.values()}:
+        assert [finding.state for finding in findings if finding.subject == subject][-1] == "cleared"
+
+
+def test_a_link_partition_that_is_far_behind_is_not_waited_for_without_end() -> None:
+    state, first, *others = partition_of(SOURCES, most_waiting_bytes=5_000), *recording()
+    findings = findings_of(state, [record for records in (first, *others) for record in records])
+    assert state.dropped["candidate_steps"] > 0
+    assert state.waiting.bytes_held <= 5_000
+    times = [finding.time_ms for finding in findings if finding.kind == "campaign"]
+    assert times == sorted(times)
+    patient = partition_of(SOURCES)
+    findings_of(patient, in_turn())
+    for name in ("count", "items", "output_tokens"):
+        assert state.edges[name].sum() == patient.edges[name].sum()
