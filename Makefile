@@ -20,7 +20,7 @@ ARGS ?=
 # A folder of recorded traffic and prompts for `make realistic`; it is not part of this repository.
 DATA ?=
 
-.PHONY: help demo test lint format bench evaluate evaluate-full realistic fuzz chaos kafka schemas dashboards lock up down clean
+.PHONY: help demo test lint format bench bench-links evaluate evaluate-full realistic fuzz chaos kafka schemas dashboards lock up down clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: $(VENV)/.dev ## let ruff put the code in order
 
 bench: $(VENV)/.dev kafka ## throughput from Kafka to findings, beside a stock Faust agent
 	@$(BIN)/python -m tests.bench.throughput $(ARGS)
+
+bench-links: $(VENV)/.dev ## memory of stages 2 and 3 under 50 million links and endless accounts   [ARGS="--links 5000000"]
+	@$(BIN)/python -m tests.bench.links $(ARGS)
 
 evaluate: $(VENV)/.dev ## the score card on small scenarios, minutes   [ARGS="--seeds 5"]
 	@$(BIN)/python -m tests.bench.evaluate $(ARGS)

@@ -266,18 +266,19 @@ class CampaignPartition:
         return changed
 
     def _worth(self, label: I64, link_rows: I64, of: I64, account: I64, count: I64) -> tuple[I64, Mask]:
-        """Return each group's uses, and which groups are worth reading: enough accounts, and news since last time.
+        """Return each group's uses, and which groups to read: those of enough accounts.
 
-        Of too many, those of the most accounts; the others come next time, as what was read is not read again.
+        Of too many, those with news since they were last read and found to be no campaign, the largest first.
         """
         groups, people = int(label.max()) + 1, int(account.max()) + 1
         uses = np.bincount(of, count, groups).astype(np.int64)
         size = np.bincount(np.unique(of * people + account) // people, minlength=groups)
-        before = np.zeros(groups, np.int64)
-        np.maximum.at(before, label, self.links["read_uses"][link_rows])
-        news = (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
-        worth = np.asarray((size >= self.settings.least_accounts) & news, np.bool_)
-        cut(worth, size, MOST_READ)
+        worth = size >= self.settings.least_accounts
+        if worth.sum() > MOST_READ:
+            before = np.zeros(groups, np.int64)
+            np.maximum.at(before, label, self.links["read_uses"][link_rows])
+            worth &= (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
+            cut(worth, size, MOST_READ)
         return uses, worth
 
     def _unite(self, step_ms: int) -> set[int]:
