@@ -400,7 +400,10 @@ class CampaignPartition:
         group = self._columns(*self._sharing_content(edges, of[edges]), step_ms)
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
-        campaign.readings = read(group)
+        own = edges[self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number]
+        campaign.readings = read(
+            group, self._columns(own, self.links.lookup(self.edges["link"][own]), step_ms) if len(own) else None
+        )
         asked = attributed(group)
         campaign.typical = float(np.median(asked))
         campaign.score = confidence(campaign.readings, self.settings.weights)
