@@ -143,10 +143,9 @@ class AccountAlerts:
         """Drop the alerts that nothing was heard of since `before_ms`, and what is too many; return how many were."""
         heard = {account: alert for account, alert in self._alerts.items() if alert.seen_ms >= before_ms}
         accounts = sorted(heard)
+        seen_ms = np.array([heard[account].seen_ms for account in accounts], np.int64)
         stays = np.ones(len(heard), np.bool_)
-        dropped = cut(
-            stays, np.array([heard[account].seen_ms for account in accounts], np.int64), self._settings.most_alerts
-        )
+        dropped = cut(stays, np.zeros(len(heard), np.int8), seen_ms, self._settings.most_alerts)
         self._alerts = {account: heard[account] for account, stay in zip(accounts, stays.tolist(), strict=True) if stay}
         return dropped
 

@@ -22,26 +22,33 @@ SPARE: Final = 8
 _FIRST_CAPACITY: Final = 1024
 
 
-def cut(stays: Mask, rank: I64, most: int) -> int:
-    """Where more than `most` rows stay, let those of the lowest rank go; return how many went.
+def cut(stays: Mask, standing: npt.NDArray[Any], time_ms: I64, most: int) -> int:
+    """Where more than `most` rows stay, let the oldest go; return how many went.
 
-    One part in SPARE more goes than must, lest a full table be cut again at once. Of equal ranks the first rows go.
+    Rows of each standing (0, 1, …) keep an equal part, and what one does not need goes to the highest. So a flood of
+    what stands low washes away nothing that stands high, and what stood high once does not keep out all that is new.
+    One part in SPARE more goes than must, lest a full table be cut again at once. Of equally old rows the first go.
     """
     rows = np.flatnonzero(stays)
     if len(rows) <= most:
         return 0
-    count = min(len(rows), len(rows) - most + most // SPARE)
-    rank = rank[rows]
-    level = np.partition(rank, count - 1)[count - 1]  # by value: which of equal ones come first may differ with the CPU
-    going = rank < level
-    going[np.flatnonzero(rank == level)[: count - int(going.sum())]] = True
-    stays[rows[going]] = False
-    return count
-
-
-def ranked(standing: npt.NDArray[Any], time_ms: I64) -> I64:
-    """Return one number for each row that sorts by standing, then by time."""
-    return (standing.astype(np.int64) << 56) + time_ms
+    room = most - most // SPARE
+    of = standing[rows].astype(np.int64)
+    counts = np.bincount(of)
+    kept = np.minimum(counts, room // len(counts))
+    for place in range(len(counts) - 1, -1, -1):
+        kept[place] += min(counts[place] - kept[place], room - kept.sum())
+    for place, going in enumerate((counts - kept).tolist()):
+        if going:
+            mine = rows[of == place]
+            times = time_ms[mine]
+            level = np.partition(times, going - 1)[
+                going - 1
+            ]  # by value: an order of equal ones may differ with the CPU
+            old = times < level
+            old[np.flatnonzero(times == level)[: going - int(old.sum())]] = True
+            stays[mine[old]] = False
+    return int((counts - kept).sum())
 
 
 class HashIndex:

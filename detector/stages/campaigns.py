@@ -69,8 +69,8 @@ class CampaignSettings:
     prompt_updates: int = 20  # the first so many updates of a campaign are not held back
     overlap: float = 0.5  # a group, or a link, with so much of its accounts in a campaign is that campaign's
     regroup_growth: float = 0.03  # links are grouped anew when their edges grew by so much
-    # pairs of account and candidate link in memory; those of no campaign go first, the oldest before others; here and
-    # below one step may bring more before they go
+    # pairs of account and candidate link in memory; beyond, the oldest go, with equal parts left to those of campaigns
+    # and to others; here and below one step may bring more before they go
     most_edges: int = 4_000_000
     most_links: int = 500_000  # candidate links in memory; as above
     most_accounts: int = 1_000_000  # accounts that used one, or were told by themselves; as above
@@ -278,7 +278,7 @@ class CampaignPartition:
             before = np.zeros(groups, np.int64)
             np.maximum.at(before, label, self.links["read_uses"][link_rows])
             worth &= (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
-            cut(worth, size, MOST_READ)
+            cut(worth, np.zeros(groups, np.int8), size, MOST_READ)
         return uses, worth
 
     def _unite(self, step_ms: int) -> set[int]:

@@ -17,7 +17,7 @@ import numpy as np
 from detector.campaign.candidate import Candidates
 from detector.campaign.link import mix
 from detector.campaign.observation import CAPABILITIES, AccountFacts
-from detector.campaign.table import Table, cut, ranked
+from detector.campaign.table import Table, cut
 from detector.event import I64, LABELS, U64, hash64
 
 _LINK_COLUMNS: Final = (
@@ -139,20 +139,20 @@ class CandidateTables:
         return len(self.edges) > most.edges or len(self.links) > most.links or len(self.accounts) > most.accounts
 
     def forget(self, stale_ms: int, most: Bounds, dropped: dict[str, int]) -> U64:
-        """Drop what nobody used since `stale_ms` and no campaign holds, then what is too many, theirs last.
+        """Drop what nobody used since `stale_ms` and no campaign holds, then the oldest of what is too many.
 
         Adds to `dropped` what was too many; returns the keys of the members among the accounts that are gone.
         """
         links, accounts, edges = self.links, self.accounts, self.edges
         owned, seen = links["owner"] > 0, links["seen_ms"]
         keep = (seen > stale_ms) | owned
-        dropped["candidate_links"] += cut(keep, ranked(owned, seen), most.links)
+        dropped["candidate_links"] += cut(keep, owned, seen, most.links)
         held, seen = accounts["campaign"] > 0, accounts["seen_ms"]
         stay = held | (seen > stale_ms)
-        dropped["candidate_accounts"] += cut(stay, ranked(held, seen), most.accounts)
+        dropped["candidate_accounts"] += cut(stay, held, seen, most.accounts)
         gone = accounts.keys[held & ~stay].copy()
         hold = keep[edges["of"]] & stay[edges["who"]] & (edges["last_ms"] > stale_ms)
-        dropped["candidate_edges"] += cut(hold, ranked(owned[edges["of"]], edges["last_ms"]), most.edges)
+        dropped["candidate_edges"] += cut(hold, owned[edges["of"]], edges["last_ms"], most.edges)
         if not hold.all():
             edges.compact(hold)
         if not keep.all():

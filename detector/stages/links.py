@@ -29,7 +29,7 @@ from detector.campaign.candidate import CandidateLinks, Candidates, Edges
 from detector.campaign.link import WORDS, mix
 from detector.campaign.observation import AccountFacts, Judged, LinkKind, Observations
 from detector.campaign.prevalence import age_class, bar, newborn, purity, surprise, young_share
-from detector.campaign.table import Table, cut, ranked
+from detector.campaign.table import Table, cut
 from detector.event import I64, U64, hash64
 from detector.stages.journal import Journal
 from detector.stages.waiting import Waiting
@@ -65,11 +65,11 @@ class LinkSettings:
     common_accounts: int = 256  # shared by so many without surprise: common
     idle_days: float = 7.0  # an edge or link not used for so long is forgotten
     filter_slots: int = 1 << 20  # of the first-seen filter: links seen from one account only, 24 bytes each
-    # pairs of account and link in memory, as the next two for each link partition; the oldest go first, those of
-    # links with few accounts before others, candidates last; one step may bring more before they go
+    # pairs of account and link in memory, as the next two for each link partition; beyond, the oldest go, with equal
+    # parts left to links of few accounts, of many, and to candidates; one step may bring more before they go
     most_edges: int = 4_000_000
     most_links: int = 1_000_000  # that two accounts share; as above
-    most_accounts: int = 1_000_000  # as above; those without a shared link before others
+    most_accounts: int = 1_000_000  # as above: without a shared link, with one, with a candidate
     # records that wait for a slower source; beyond, steps are closed without it, and what it says of them comes later
     most_waiting_bytes: int = 268_435_456
     hash_key: int = 0
@@ -415,18 +415,17 @@ class LinkPartition:
         stale = step_ms - int(s.idle_days * DAY_MS)
         links, edges, accounts = self.links, self.edges, self.accounts
         of, candidate_link = edges["link"], links["flags"] == CANDIDATE
-        # what few accounts share goes first, so that a flood of pairs does not wash away what many do
         shared_by_many = (links["accounts"] >= s.least_accounts) | (links["looked_ms"] > 0)
         standing = np.where(candidate_link, 2, shared_by_many)
         alive = (links["last_ms"] > stale) & (links["last_ms"] > 0)
-        self.counts["links_dropped"] += cut(alive, ranked(standing, links["last_ms"]), s.most_links)
+        self.counts["links_dropped"] += cut(alive, standing, links["last_ms"], s.most_links)
         keep = (edges["last_ms"] > stale) & (links["flags"][of] != COMMON) & alive[of]
         ties = np.zeros(len(accounts), np.int64)
         np.maximum.at(ties, edges["account"][keep], 1 + candidate_link[of[keep]])
         held = (accounts["seen_ms"] > step_ms - 2 * DAY_MS) | (ties > 0)
-        self.counts["accounts_dropped"] += cut(held, ranked(ties, accounts["seen_ms"]), s.most_accounts)
+        self.counts["accounts_dropped"] += cut(held, ties, accounts["seen_ms"], s.most_accounts)
         keep &= held[edges["account"]]
-        self.counts["edges_dropped"] += cut(keep, ranked(standing[of], edges["last_ms"]), s.most_edges)
+        self.counts["edges_dropped"] += cut(keep, standing[of], edges["last_ms"], s.most_edges)
         gone = ~keep & (links["flags"][of] != COMMON)
         link, age_class = of[gone], edges["age"][gone]
         np.subtract.at(links["accounts"], link, 1)

@@ -18,8 +18,7 @@ FULL = dict.fromkeys(NAMES, 1.0)
 def readings(strengths: dict[str, float], *, hours: float = 30.0, units: float = 300.0) -> list[Reading]:
     values = {"duration": hours, "size": units}
     return [
-        Reading(name, strength, values.get(name, strength), 0.1, f"{strength}")
-        for name, strength in strengths.items()
+        Reading(name, strength, values.get(name, strength), 0.1, f"{strength}") for name, strength in strengths.items()
     ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from detector.campaign.table import HashIndex, Table, cut, ranked
+from detector.campaign.table import HashIndex, Table, cut
 
 # Few low bits, so that probes collide; the rest of the key tells them apart.
 CROWDED = st.builds(lambda high, low: (high << 20 | low) + 1, st.integers(0, 2**43), st.integers(0, 3))
@@ -31,16 +31,22 @@ def test_an_index_finds_the_row_of_every_key_put_in_and_of_no_other(parts: list[
     assert index.lookup(u64(every)).tolist() == [known.get(key, -1) for key in every]
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 5)), max_size=60), st.integers(0, 30))
-def test_of_too_many_rows_the_lowest_go_first_and_of_equal_ones_the_first(rows, most: int) -> None:
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 5)), max_size=60), st.integers(0, 30))
+def test_of_too_many_rows_the_oldest_of_each_standing_go_and_of_equal_ones_the_first(rows, most: int) -> None:
     stays = np.array([stay for stay, _, _ in rows], np.bool_)
-    rank = ranked(
-        np.array([standing for _, standing, _ in rows], np.int64), np.array([at for _, _, at in rows], np.int64)
-    )
-    before = sorted((standing, at, row) for row, (stay, standing, at) in enumerate(rows) if stay)
-    gone = cut(stays, rank, most)
-    assert np.flatnonzero(stays).tolist() == sorted(row for _, _, row in before[gone:])
-    assert gone == (min(len(before), len(before) - most + most // 8) if len(before) > most else 0)
+    standing, time_ms = (np.array([row[place] for row in rows], np.int64) for place in (1, 2))
+    before = [(at, row, stands) for row, (stay, stands, at) in enumerate(rows) if stay]
+    gone = cut(stays, standing, time_ms, most)
+    left = np.flatnonzero(stays).tolist()
+    assert len(left) == len(before) - gone == (len(before) if len(before) <= most else most - most // 8)
+    parts = 1 + max((stands for _, _, stands in before), default=0)
+    for stands in range(parts):
+        mine = sorted((at, row) for at, row, other in before if other == stands)
+        kept = [row for row in left if rows[row][1] == stands]
+        assert kept == sorted(row for _, row in mine[len(mine) - len(kept) :])
+        assert len(kept) >= min(len(mine), (most - most // 8) // parts)
+        if len(kept) > (most - most // 8) // parts:  # above its part: nobody who stands higher lacks anything
+            assert all(row in left for _, row, other in before if other > stands)
 
 
 class TableIsADict(RuleBasedStateMachine):

@@ -432,11 +432,11 @@ def test_links_beyond_the_bound_go_with_their_edges_and_are_counted() -> None:
 
 
 def test_of_endless_accounts_those_that_share_something_stay() -> None:
-    partition, crowd = LinkPartition(curious(sources=1, most_accounts=12)), Crowd(0, created)
+    partition, crowd = LinkPartition(curious(sources=1, most_accounts=14)), Crowd(0, created)
     partition.absorb(crowd.step(FIRST_STEP, [(name, T, 0) for name in NAMES]))
     for step in range(1, 60):
         partition.absorb(crowd.step(FIRST_STEP + step, [(f"z{step}", T, f"alone {step}")]))
-        assert len(partition.accounts) == len(partition.ids) <= 12
+        assert len(partition.accounts) == len(partition.ids) <= 14
     assert set(NAMES) <= set(partition.ids)
     assert partition.counts["accounts_dropped"] == 9 + 59 - len(partition.ids)
 
@@ -448,6 +448,17 @@ def test_when_even_accounts_that_share_something_are_too_many_their_edges_go_too
         assert len(partition.accounts) <= 6
         assert len(partition.edges) == 2 * len(partition.links) <= 6
         assert sorted(set(partition.edges["account"].tolist())) == list(range(len(partition.edges)))
+
+
+def test_what_stood_out_once_does_not_keep_out_what_is_new() -> None:
+    partition, crowd = LinkPartition(curious(sources=1, most_edges=60, least_accounts=5)), Crowd(0, created)
+    for step in range(12):  # links that five accounts share, more than there is room for
+        partition.absorb(crowd.step(FIRST_STEP + step, [(name, T, step) for name in NAMES[:5]]))
+    for step in range(20):  # and one that grows by an account at a time, in a flood of pairs
+        flood = [(who, P, f"{step} {pair}") for pair in range(2) for who in NAMES[5:7]]
+        partition.absorb(crowd.step(FIRST_STEP + 20 + step, [(f"n{step}", T, "slow"), *flood]))
+    (row,) = partition.links.lookup(np.array([value_of(T, "slow")], np.uint64))
+    assert partition.links["flags"][row] == CANDIDATE
 
 
 # -- a source that is far behind -------------------------------------------------------------------
