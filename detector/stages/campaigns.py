@@ -36,6 +36,8 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
+REGROUP_STEPS: Final = 10  # at the latest, links that stand out by the youth of their accounts are grouped anew
+REGROUP_RECENT_STEPS: Final = 60  # and those that are new: there are many
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
 _PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
@@ -118,8 +120,7 @@ class CampaignPartition:
         self.campaigns: dict[int, Campaign] = {}
         self.models: dict[int, dict[str, int]] = {}
         self.ended: list[Finding] = []  # of the step at hand
-        self.grouped_edges = 0
-        self.grouped_step = -1
+        self.grouped: dict[str, tuple[int, int]] = {}  # edges and step of the last time, young and recent links
         self.swept_day = -1
         self.alerts = AccountAlerts(settings.alerts)
 
@@ -276,20 +277,27 @@ class CampaignPartition:
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
-        s = self.settings
         of = self.links.lookup(self.edges["link"])
         free = np.flatnonzero((of >= 0) & (self.links["owner"][of] == 0))
         young, recent = self._standing(of[free], step_ms)
-        count = int((young | recent).sum())
-        grown = count > (1 + s.regroup_growth) * self.grouped_edges
-        if not grown and step - self.grouped_step < 10:
-            return set()
-        self.grouped_edges, self.grouped_step = count, step
-        changed = self._group(free[young], of[free[young]], step, step_ms)
-        free = free[recent]
-        left = self.links["owner"][of[free]] == 0
-        changed |= self._group(free[left], of[free[left]], step, step_ms)
-        return changed | self._unite(step_ms)
+        changed: set[int] = set()
+        if self._due("young", int(young.sum()), step, REGROUP_STEPS):
+            changed |= self._group(free[young], of[free[young]], step, step_ms)
+        if self._due("recent", int(recent.sum()), step, REGROUP_RECENT_STEPS):
+            free = free[recent]
+            left = self.links["owner"][of[free]] == 0
+            changed |= self._group(free[left], of[free[left]], step, step_ms)
+        if changed or step % REGROUP_STEPS == 0:
+            changed |= self._unite(step_ms)
+        return changed
+
+    def _due(self, which: str, edges: int, step: int, most_steps: int) -> bool:
+        """Tell whether links are to be grouped anew: their edges grew, or it is long ago."""
+        last_edges, last_step = self.grouped.get(which, (0, -most_steps))
+        due = edges > (1 + self.settings.regroup_growth) * last_edges or (edges and step - last_step >= most_steps)
+        if due:
+            self.grouped[which] = edges, step
+        return bool(due)
 
     def _group(self, edges: I64, of: I64, step: int, step_ms: int) -> set[int]:
         """Group free links by their accounts, `of` the link rows of the edges; return the campaigns with news."""
@@ -598,8 +606,7 @@ class CampaignPartition:
             campaigns,
             sets,
             sorted(self.models.items()),
-            self.grouped_edges,
-            self.grouped_step,
+            sorted(self.grouped.items()),
             self.swept_day,
         )
         return {
@@ -620,7 +627,7 @@ class CampaignPartition:
             for c, (members, announced) in zip(rest.campaigns, rest.sets, strict=True)
         }
         self.models = dict(rest.models)
-        self.grouped_edges, self.grouped_step = rest.grouped_edges, rest.grouped_step
+        self.grouped = dict(rest.grouped)
         self.swept_day = rest.swept_day
         self.alerts.load(parts["alerts"])
         for name in ("accounts", "links", "edges"):
@@ -637,6 +644,5 @@ class _Rest(msgspec.Struct, array_like=True):
     campaigns: list[Campaign]
     sets: list[tuple[list[int], list[int]]]
     models: list[tuple[int, dict[str, int]]]
-    grouped_edges: int
-    grouped_step: int
+    grouped: list[tuple[str, tuple[int, int]]]
     swept_day: int
