@@ -170,7 +170,7 @@ RECIPES: Final[dict[str, Recipe]] = {
     ),
     "automation-platform": _harmless(209, "automation_platform", benign=5000, per_day=40),
     "company": _harmless(210, "company_accounts", benign=4000, per_day=60),
-    "class": _harmless(211, "class"),
+    "class": _harmless(215, "class"),
     "hackathon": _harmless(212, "hackathon", days=2.25, quiet_per_day=5, per_day=25),
     "release-day": _harmless(213, "release_day", world={"release_day": 0.4}, days=1.6, quiet_per_day=6),
     "retry-storm": _harmless(214, "retry_storm", benign=4000, world={"outage_days": (0.4,)}, per_day=200),
