@@ -1,12 +1,13 @@
 """Labelled readings -> weights: a logistic regression that keeps the rules of the house.
 
-                    1   U    1   n(u)                      1        | theta - theta0 |^2
-    minimise   ---  Σ  ----  Σ   log-loss(u, i; theta) + -----  *  | -------------- |
-                    U  u=1  n(u) i=1                       2 U      |   PRIOR_SPREAD  |
+    minimise   Σ  w(u)  mean  log-loss(u, i; theta)   +   1/2 | (theta - theta0) / PRIOR_SPREAD |^2
+               u         i
 
-over theta = (bias, weights). A *group* u is one true campaign of one stream, or one benign group of accounts; it
-was read n(u) times while it grew, and its readings share the weight of one, or a class that met every morning
-would outvote all campaigns. theta0 are the weights of today: what the streams do not tell stays where
+over theta = (bias, weights). A *group* u is one true campaign of one stream, or one benign group of accounts. It was
+read again and again while it grew, and its readings i share the weight of one, or a class that met every morning
+would outvote all campaigns. Campaigns together count as much as benign groups together, and w(u) is 1 for the
+rarer kind: a stream has a hundred benign groups to a campaign, nearly all of them easy, and that ratio is
+the simulator's, not the world's. theta0 are the weights of today: what the streams do not tell stays where
 it is. An unknown reading counts as `confidence` counts it, so what is fitted is what is used.
 
 Constraints, all linear, so that the problem stays convex and has one answer (SLSQP, from theta0 made feasible):
@@ -18,8 +19,8 @@ Constraints, all linear, so that the problem stays convex and has one answer (SL
 - **no reading speaks alone**: bias + any one weight is below the log-odds of WARNING_AT. That two
   unrelated accounts support each other is not for the weights: a group is several accounts by construction.
 
-Confidence is calibrated for the mix of groups that the streams hold. A service sees many more benign groups to
-a campaign than a simulated week does, so it stays an upper limit of the probability there.
+So confidence is calibrated where a campaign is as likely as not before anything is read. Where campaigns
+are rarer among the groups, it says more than the probability; the page of `evaluate` shows it for what is claimed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ BEHAVIOUR: Final = ("size", "young_surplus", "evenness", "duration", "spread", "
 CONTENT_OR_IDENTITY: Final = ("work_list", "concentration", "extraction", "identity")
 BIAS: Final = (-14.0, -4.0)
 MOST: Final = 8.0  # of one weight
-PRIOR_SPREAD: Final = 2.0  # a weight may move so far for the price of one group that is off by half a nat
+PRIOR_SPREAD: Final = 4.0  # a weight may move so far for what half a nat in one group is worth
 DECIMALS: Final = 2  # of a weight; more would claim to be known
 _SLACK: Final = 0.1  # rounding all weights moves a sum by less
 _LEVEL: Final = math.log(WARNING_AT / (1 - WARNING_AT))
@@ -56,8 +57,11 @@ class Samples:
 
     @property
     def weight(self) -> F64:
-        """What each reading counts, [n]: those of a group together 1."""
-        return np.asarray(1.0 / np.bincount(self.group)[self.group], np.float64)
+        """What each reading counts, [n]: groups of a kind the same, and each kind as much as the rarer has groups."""
+        alike = 1.0 / np.bincount(self.group)[self.group]
+        campaigns, benign = float(alike[self.true].sum()), float(alike[~self.true].sum())
+        least = min(campaigns, benign)
+        return np.asarray(alike * np.where(self.true, least / max(campaigns, 1), least / max(benign, 1)), np.float64)
 
 
 def joined(parts: Iterable[Samples]) -> Samples:
@@ -129,7 +133,7 @@ def figures(samples: Samples, weights: Weights) -> Figures:
     true, loudest = np.zeros(groups, np.bool_), np.zeros(groups)
     true[samples.group] = samples.true
     np.maximum.at(loudest, samples.group, score)
-    share = samples.weight / max(groups, 1)
+    share = samples.weight / max(samples.weight.sum(), 1e-9)
     return Figures(
         campaigns=int(true.sum()),
         benign=int((~true).sum()),

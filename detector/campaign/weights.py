@@ -47,8 +47,9 @@ READINGS: Final = tuple(name for name in Weights.__struct_fields__ if name != "b
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How well weights tell campaigns from other groups; each group counts once, however often it was read.
+    """How well weights tell campaigns from other groups; losses are means, half over campaigns, half over the others.
 
+    Each group counts once, however often it was read.
     `benign_loud`: benign groups that ever read at WARNING_AT or above; `campaigns_quiet`: campaigns that never did.
     """
 
