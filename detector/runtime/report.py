@@ -339,23 +339,24 @@ def _calibration_plot(claims: Sequence[Claim]) -> str:
     score, error = brier(claims), calibration_error(claims)
     if score is None or error is None:
         return '<p class="note">No campaign was claimed.</p>'
-    left, top, size = 44, 12, 300
+    left, top, width, height = 44, 12, 640, 240
 
     def x(share: float) -> float:
-        return left + size * share
+        return left + width * share
 
     def y(share: float) -> float:
-        return top + size * (1 - share)
+        return top + height * (1 - share)
 
     marks = [
-        f'<rect x="{left}" y="{top}" width="{size}" height="{size}" fill="none" stroke="#d8dce2"/>',
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#d8dce2"/>',
         f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#8a94a3" stroke-dasharray="4 3"/>',
         f'<text x="{left - 6}" y="{top + 8}" text-anchor="end">100 %</text>',
-        f'<text x="{left - 6}" y="{top + size}" text-anchor="end">0</text>',
-        f'<text x="{x(0.5)}" y="{top + size + 30}" text-anchor="middle">confidence</text>',
+        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0</text>',
+        f'<text x="{x(0.5)}" y="{top + height + 42}" text-anchor="middle">confidence</text>',
     ]
     marks += [
-        f'<text x="{x(at)}" y="{top + size + 14}" text-anchor="middle">{at:g}</text>' for at in (0, 0.5, 0.7, 0.9)
+        f'<text x="{x(at)}" y="{top + height + 28}" text-anchor="middle">{at:g}</text>'
+        for at in (0, 0.5, 0.7, 0.9, 0.97)
     ]
     for held in bins(claims):
         low, high = wilson(held.true, held.claims)
@@ -366,15 +367,15 @@ def _calibration_plot(claims: Sequence[Claim]) -> str:
         marks += [
             f'<line {ends} stroke="#b3261e" stroke-width="2"/>',
             f"<circle {dot}><title>{tip}</title></circle>",
-            f'<text x="{at - 8:.1f}" y="{y(share) + 16:.1f}" text-anchor="end">{held.claims}</text>',
+            f'<text x="{at:.1f}" y="{y(low) + 13:.1f}" text-anchor="middle">{held.claims}</text>',
         ]
     caption = (
         f"{len(claims)} campaigns claimed, watch and above: Brier score {score:.3f}, expected calibration error "
-        f"{_percent(error)}. Each dot: the claims of a bin of confidence (their number beside it), and which share "
+        f"{_percent(error)}. Each dot: the claims of a bin of confidence (their number below), and which share "
         "of them were campaigns, with its Wilson interval; on the dashed line the score would be a probability."
     )
     drawn = "".join(marks)
-    frame = f'viewBox="0 0 {left + size + 20} {top + size + 40}" width="420" role="img"'
+    frame = f'viewBox="0 0 {left + width + 20} {top + height + 48}" width="700" role="img"'
     return f'<svg {frame}>{drawn}</svg><p class="note">{caption}</p>'
 
 
