@@ -22,6 +22,7 @@ from detector.finding import Severity
 
 WARNING_AT: Final = 0.9
 CRITICAL_AT: Final = 0.97
+LEAST_UNITS: Final = 8  # unrelated accounts; those of one organisation count once
 UNKNOWN: Final = 0.3  # what an unavailable reading counts as
 
 
@@ -46,9 +47,10 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
     in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
     far_apart = strength.get("spread", math.nan) >= 0.9 and strength.get("work_list", math.nan) >= 0.9
+    few = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0) < LEAST_UNITS
     least_hours = 72.0 if in_one_place else 0.75 if far_apart else 1.5
     most_requests = 50_000 if in_one_place else 5_000
     brief = hours < least_hours and requests < most_requests
-    if score < WARNING_AT or repeats or brief:
+    if score < WARNING_AT or repeats or brief or few:
         return "watch"
     return "critical" if score >= CRITICAL_AT and strength.get("size", 0.0) > 0.5 else "warning"

@@ -132,17 +132,23 @@ def units(group: GroupColumns) -> int:
     return int((~known).sum() + len(np.unique(group.org[known])))
 
 
-def read(group: GroupColumns) -> list[Reading]:
-    """Return the readings of a group, in a fixed order."""
+def read(group: GroupColumns, members: GroupColumns | None = None) -> list[Reading]:
+    """Return the readings of a group, in a fixed order.
+
+    `members` are those of it who belong, once that is known: how many they are, how long it has gone on and where
+    they sit is read off them alone, so that passers-by neither make a customer many nor a weekend a week. How they
+    behave is read off all who use the links: belonging asks for that behaviour, and would prove itself.
+    """
+    own = members or group
     return [
-        _size(group),
+        _size(own),
         _young_surplus(group),
         _work_list(group),
         _evenness(group),
         _concentration(group),
-        _duration(group),
-        _identity(group),
-        _spread(group),
+        _duration(own),
+        _identity(own),
+        _spread(own),
         _single_turn(group),
         _extraction(group),
     ]

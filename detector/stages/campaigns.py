@@ -373,8 +373,8 @@ class CampaignPartition:
             for other in known[1:]:
                 self._absorb_campaign(campaign, other, step_ms)
         else:
-            group, readings = self._read(edges, link_rows, step_ms)
-            if confidence(readings, s.weights) < s.watch_at:
+            group = self._columns(edges, link_rows, step_ms)
+            if confidence(self._told(edges, read(group)), s.weights) < s.watch_at:
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
             if self._admit(campaign, edges, link_rows, step_ms) < s.least_accounts:
@@ -415,9 +415,13 @@ class CampaignPartition:
             self._release(campaign)
             campaign.members.clear()
         self._admit(campaign, edges, of[edges], step_ms)
-        group, campaign.readings = self._read(*self._sharing_content(edges, of[edges]), step_ms)
+        shared, shared_rows = self._sharing_content(edges, of[edges])
+        group = self._columns(shared, shared_rows, step_ms)
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
+        own = edges[self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number]
+        members = self._columns(own, self.links.lookup(self.edges["link"][own]), step_ms) if len(own) else None
+        campaign.readings = self._told(shared, read(group, members))
         asked = attributed(group)
         campaign.typical = float(np.median(asked))
         campaign.score = confidence(campaign.readings, self.settings.weights)
@@ -471,12 +475,11 @@ class CampaignPartition:
         keep = np.isin(self.edges["account"][edges], self.edges["account"][edges[said]])
         return edges[keep], link_rows[keep]
 
-    def _read(self, edges: I64, link_rows: I64, step_ms: int) -> tuple[GroupColumns, list[Reading]]:
-        group = self._columns(edges, link_rows, step_ms)
-        readings = read(group)
+    def _told(self, edges: I64, readings: list[Reading]) -> list[Reading]:
+        """Tell the observer, if there is one, how the group of these edges reads; return the readings."""
         if self._observer:
             self._observer(self._names(set(self.edges["account"][edges].tolist())), readings)
-        return group, readings
+        return readings
 
     def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
         keys, account = np.unique(self.edges["account"][edges], return_inverse=True)

@@ -15,15 +15,17 @@ from detector.campaign.weights import DEFAULT, READINGS
 FULL = dict.fromkeys(READINGS, 1.0)
 
 
-def readings(strengths: dict[str, float], *, hours: float = 30.0) -> list[Reading]:
+def readings(strengths: dict[str, float], *, hours: float = 30.0, units: float = 300.0) -> list[Reading]:
+    values = {"duration": hours, "size": units}
     return [
-        Reading(name, strength, hours if name == "duration" else strength, 0.1, f"{strength}")
-        for name, strength in strengths.items()
+        Reading(name, strength, values.get(name, strength), 0.1, f"{strength}") for name, strength in strengths.items()
     ]
 
 
-def loud(score: float = 0.99, *, hours: float = 30.0, requests: int = 500, **strengths: float) -> str:
-    return severity(score, readings({**FULL, **strengths}, hours=hours), requests)
+def loud(
+    score: float = 0.99, *, hours: float = 30.0, units: float = 300.0, requests: int = 500, **strengths: float
+) -> str:
+    return severity(score, readings({**FULL, **strengths}, hours=hours, units=units), requests)
 
 
 STRENGTHS = st.dictionaries(st.sampled_from(READINGS), st.floats(0, 1))
@@ -61,6 +63,11 @@ def test_below_the_warning_level_there_is_only_watching() -> None:
 def test_what_repeats_each_other_is_watched_whatever_else_it_shows() -> None:
     assert loud(work_list=0.1) == "watch"
     assert loud(work_list=math.nan) == "critical"  # unknown is no repeat
+
+
+def test_one_customer_with_many_accounts_is_watched_whatever_they_do() -> None:
+    assert loud(units=1.0) == loud(units=7.0) == "watch"
+    assert loud(units=8.0) == "critical"
 
 
 def test_what_is_over_within_an_hour_and_a_half_is_watched_unless_no_class_could_ask_so_much() -> None:
