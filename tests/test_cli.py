@@ -17,6 +17,7 @@ import pytest
 
 from detector import __version__, cli, likeness
 from detector.errors import Unavailable
+from detector.runtime import fit as fitting
 from detector.runtime import replay as replaying
 
 
@@ -67,6 +68,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "replay",
         "simulate",
         "evaluate",
+        "fit",
         "sketch",
         "inspect",
         "schema",
@@ -268,6 +270,41 @@ def test_simulate_writes_a_folder_per_scenario_that_replay_and_evaluate_read(det
     assert missed.code == 1
     assert "missed: events>=1e+12" in missed.err
     assert detector(*args, "--bar", "evnts>=2").code == 2
+
+
+def test_fit_writes_a_weights_file_that_waits_for_a_review(
+    detector: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.campaign.test_fit import drawn  # noqa: PLC0415
+
+    jobs = []
+    monkeypatch.setattr(fitting, "observed", lambda job, _: jobs.append(job) or drawn(200, job.seed))
+    out = tmp_path / "weights.toml"
+    streams = ("--stream", tmp_path, "--scenario", "relay", "--seed", "2", "--seed", "3", "--check-seed", "4")
+    assert detector("fit", *streams, "--date", "2026-11-23", "--out", out).code == 0
+    assert [(job.scenario, job.seed) for job in jobs] == [(tmp_path.name, 1), *(("relay", n) for n in (2, 3, 4))]
+    path = tmp_path / "c.toml"
+    path.write_text(f"[campaigns]\nweights = '{out}'\n")
+    waiting = detector("check-config", "--config", path)
+    assert waiting.code == 2
+    assert "reviewed_by" in waiting.err
+    out.write_text(out.read_text().replace('reviewed_by = ""', 'reviewed_by = "A. Reader"'))
+    assert detector("check-config", "--config", path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "Missing option '--date'"),
+        (("--date", "2026-11-23"), "--stream FOLDER, or --scenario NAME"),
+        (("--date", "2026-11-23", "--scenario", "relais"), "did you mean 'relay'"),
+        (("--date", "today", "--scenario", "relay"), "--date"),
+    ],
+)
+def test_fit_refuses_what_it_cannot_do(args: tuple[str, ...], said: str, detector: Run) -> None:
+    result = detector("fit", *args)
+    assert result.code == 2
+    assert said in result.err
 
 
 def test_check_config_says_where_each_value_came_from(

@@ -10,6 +10,7 @@ the account: one loud thing instead of a thousand.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -19,16 +20,17 @@ import numpy as np
 from detector.alert.accounts import AccountAlerts, AccountAlertSettings
 from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
-from detector.campaign.confidence import Weights, confidence, severity
+from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
-from detector.campaign.group import GroupColumns, attributed, components, read
+from detector.campaign.group import GroupColumns, Reading, attributed, components, read
 from detector.campaign.link import IDENTITY, WORDS, mix
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.table import Table
+from detector.campaign.weights import DEFAULT, Weights
 from detector.event import F64, I64, LABELS, U64, Mask, hash64
 from detector.finding import Finding, Severity
 
@@ -49,6 +51,9 @@ WORK_SHARE: Final = 4.0  # an established member asks at most so many times what
 MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 
+Observer = Callable[[list[str], list[Reading]], None]
+"""Told of every group that is read: its accounts, in order, and its readings. `detector fit` learns from them."""
+
 
 @dataclass(frozen=True, slots=True)
 class CampaignSettings:
@@ -66,16 +71,17 @@ class CampaignSettings:
     regroup_growth: float = 0.03  # links are grouped anew when their edges grew by so much
     hash_key: int = 0
     shadow: bool = False
-    weights: Weights = field(default_factory=Weights)
+    weights: Weights = DEFAULT  # TOML file, as `detector fit` writes it; empty: the weights that come with the detector
     alerts: AccountAlertSettings = field(default_factory=AccountAlertSettings)
 
 
 class CampaignPartition:
     """All campaigns, and the candidate links that are none yet."""
 
-    def __init__(self, settings: CampaignSettings) -> None:
+    def __init__(self, settings: CampaignSettings, observer: Observer | None = None) -> None:
         """Start knowing nothing."""
         self.settings = settings
+        self._observer = observer
         self.closed: dict[int, int] = {}
         self.done = -1
         self.waiting: dict[int, list[bytes]] = {}
@@ -376,7 +382,7 @@ class CampaignPartition:
                 self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
-            if confidence(read(group), s.weights) < s.watch_at:
+            if confidence(self._told(edges, read(group)), s.weights) < s.watch_at:
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
             if self._admit(campaign, edges, link_rows, step_ms) < s.least_accounts:
@@ -417,13 +423,13 @@ class CampaignPartition:
             self._release(campaign)
             campaign.members.clear()
         self._admit(campaign, edges, of[edges], step_ms)
-        group = self._columns(*self._sharing_content(edges, of[edges]), step_ms)
+        shared, shared_rows = self._sharing_content(edges, of[edges])
+        group = self._columns(shared, shared_rows, step_ms)
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
         own = edges[self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number]
-        campaign.readings = read(
-            group, self._columns(own, self.links.lookup(self.edges["link"][own]), step_ms) if len(own) else None
-        )
+        members = self._columns(own, self.links.lookup(self.edges["link"][own]), step_ms) if len(own) else None
+        campaign.readings = self._told(shared, read(group, members))
         asked = attributed(group)
         campaign.typical = float(np.median(asked))
         campaign.score = confidence(campaign.readings, self.settings.weights)
@@ -476,6 +482,12 @@ class CampaignPartition:
             return edges, link_rows
         keep = np.isin(self.edges["account"][edges], self.edges["account"][edges[said]])
         return edges[keep], link_rows[keep]
+
+    def _told(self, edges: I64, readings: list[Reading]) -> list[Reading]:
+        """Tell the observer, if there is one, how the group of these edges reads; return the readings."""
+        if self._observer:
+            self._observer(self._names(set(self.edges["account"][edges].tolist())), readings)
+        return readings
 
     def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
         keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
