@@ -19,6 +19,8 @@ import click
 from detector import __version__
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from detector.account import AccountRecord
     from detector.config import Config
     from detector.runtime.replay import Tally
@@ -193,14 +195,10 @@ def simulate(
         raise click.UsageError("--prompts and --no-text exclude each other")
     if to_kafka == (folder is not None):
         raise click.UsageError("say where it goes: --out FOLDER, or --kafka")
-    from detector.errors import ConfigError
-    from detector.simulate import SCENARIOS
+    _known_scenarios(scenarios)
     from detector.simulate import simulate as simulated
     from detector.simulate.files import read_prompts, write
 
-    for name in scenarios:
-        if name not in SCENARIOS:
-            raise click.UsageError(str(ConfigError(name, "there is no such scenario", _nearest(name, SCENARIOS))))
     prompts = read_prompts(prompt_folder) if prompt_folder else None
     if folder is None:
         made = [simulated(name, seed, scale=scale, days=days, text=text, prompts=prompts) for name in scenarios]
@@ -266,6 +264,53 @@ def evaluate(
         click.echo(f"missed: {bar}, measured {found}", err=True)
     if missed:
         sys.exit(NOTHING_USABLE)
+
+
+@command.command()
+@click.option("--stream", "folders", multiple=True, metavar="FOLDER", help="Events, accounts and truth, as simulated.")
+@click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Simulate it instead; may be repeated.")
+@click.option("--seed", "seeds", type=int, multiple=True, default=(1,), show_default=True, help="May be repeated.")
+@click.option("--check-seed", "check_seeds", type=int, multiple=True, help="Only tell how well the weights do on it.")
+@click.option("--scale", default=0.02, show_default=True, help="Multiplies numbers of accounts.")
+@click.option("--days", default=4.0, show_default=True, help="Cut a simulated stream after so many days.")
+@click.option("--date", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Of the fit; it is written down.")
+@click.option("--out", "out_file", type=_FILE, help="Where the weights go; otherwise standard output.")
+@_config_option
+def fit(
+    *,
+    folders: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    seeds: tuple[int, ...],
+    check_seeds: tuple[int, ...],
+    scale: float,
+    days: float,
+    date: datetime,
+    out_file: Path | None,
+    config_file: Path | None,
+) -> None:
+    """Fit the weights of a campaign's readings to labelled streams, and write them with how well they do.
+
+    A stream is a folder of events.ndjson, accounts.ndjson and truth.ndjson, or each SCENARIO with each SEED. The fit
+    keeps the rules of combination: a stronger reading never lowers confidence, and behaviour alone stays at
+    `watch`. The file is used (setting campaigns.weights) once a person has read it and put a name in it.
+    """
+    config = _loaded(config_file)
+    if not folders and not scenarios:
+        raise click.UsageError("say what to fit to: --stream FOLDER, or --scenario NAME")
+    _known_scenarios(scenarios)
+    from detector.campaign.weights import render
+    from detector.runtime.fit import fitted
+    from detector.runtime.grid import Job
+
+    def simulated(numbers: Sequence[int]) -> list[Job]:
+        return [Job(name, seed, scale, days) for seed in numbers for name in scenarios]
+
+    recorded = [Job(Path(folder).name, folder=Path(folder)) for folder in folders]
+    jobs, checks = recorded + simulated(seeds), simulated(check_seeds)
+    with _counter("streams", len(jobs) + len(checks)) as advance:
+        file = fitted(jobs, checks, config.pipeline(), date.date(), done=lambda _: advance(1))
+    with _output(out_file) as out:
+        out.write(render(file).encode())
 
 
 @command.command()
@@ -370,6 +415,15 @@ def _send(config: Config, simulations: list[Simulation], speed: float) -> None:
     for simulation in simulations:
         told, sent = asyncio.run(both(simulation))
         click.echo(f"{sent:,} events, {told:,} account records sent", err=True)
+
+
+def _known_scenarios(names: Sequence[str]) -> None:
+    from detector.errors import ConfigError
+    from detector.simulate import SCENARIOS
+
+    for name in names:
+        if name not in SCENARIOS:
+            raise click.UsageError(str(ConfigError(name, "there is no such scenario", _nearest(name, SCENARIOS))))
 
 
 def _must_exist(paths: Sequence[str]) -> None:

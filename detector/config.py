@@ -29,7 +29,8 @@ from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, g
 
 import msgspec
 
-from detector.errors import ConfigError
+from detector.campaign import weights
+from detector.errors import ConfigError, InputError
 from detector.pipeline import PipelineSettings
 from detector.sinks.settings import SinkSettings
 from detector.stages.accounts import AccountSettings
@@ -269,6 +270,8 @@ def build(values: list[Value]) -> Config:
             agreed = _agreed(name)
             if agreed is not None:
                 made[field.name] = flat_key if agreed == "privacy.hash_key" else flat[agreed]
+            elif field.kind is weights.Weights:
+                made[field.name] = _weights(name, flat[name])
             elif _is_section(field.kind):
                 made[field.name] = make(field.kind, name + ".")
             elif _is_family(field.default):
@@ -370,7 +373,9 @@ def _walk(kind: type[Any], prefix: str) -> Iterator[Setting]:
         name = f"{prefix}{field.name}"
         if _agreed(name) is not None:
             continue
-        if _is_section(field.kind):
+        if field.kind is weights.Weights:
+            yield Setting(name, str, "", comments[field.name], about)
+        elif _is_section(field.kind):
             inner.append(_walk(field.kind, name + "."))
         elif _is_family(field.default):
             inner.extend(_walk(type(member), f"{field.name}.{member.name}.") for member in field.default)
@@ -419,6 +424,14 @@ def _from_environment(environ: Mapping[str, str], known: Mapping[str, Setting]) 
                 continue
             raise ConfigError(given, "there is no such setting", _nearest(variable, by_variable))
         yield from _named([(by_variable[variable], environ[given])], known, f"environment {given}")
+
+
+def _weights(setting: str, path: str) -> weights.Weights:
+    """Return the weights that a file holds, or those of the package."""
+    try:
+        return weights.parse(Path(path).read_text("utf-8")).weights if path else weights.DEFAULT
+    except (OSError, UnicodeDecodeError, InputError) as error:
+        raise ConfigError(setting, f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _named(given: Any, known: Mapping[str, Setting], origin: str) -> Iterator[tuple[str, Any, str]]:
@@ -478,7 +491,8 @@ def _choices(kind: Any) -> str:
 
 
 def _check_together(flat: Mapping[str, Any]) -> None:
-    """Refuse what is wrong only in combination."""
+    """Refuse what is wrong only in combination, or in a file that is named."""
+    _weights("campaigns.weights", flat["campaigns.weights"])
     key = flat["privacy.hash_key"]
     if key and not re.fullmatch(r"[0-9a-fA-F]{16}", key):
         raise ConfigError("privacy.hash_key", "it is 16 hex digits")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from detector.account import AccountRecord
 from detector.event import EventBatch
 from detector.stages.accounts import AccountSettings, AccountStage
-from detector.stages.campaigns import CampaignSettings
+from detector.stages.campaigns import CampaignSettings, Observer
 from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkSettings, LinkStage
 from detector.stores import Message
@@ -35,11 +35,11 @@ class PipelineSettings:
 class Pipeline:
     """All partitions of all stages in one process, with no store behind them."""
 
-    def __init__(self, settings: PipelineSettings) -> None:
-        """Start every partition from nothing."""
+    def __init__(self, settings: PipelineSettings, observer: Observer | None = None) -> None:
+        """Start every partition from nothing; `observer` is told of every group that stage 3 reads."""
         self.accounts = AccountStage(settings.accounts, durable=False)
         self.links = LinkStage(settings.links, durable=False)
-        self.campaigns = CampaignStage(settings.campaigns, settings.verdicts, durable=False)
+        self.campaigns = CampaignStage(settings.campaigns, settings.verdicts, durable=False, observer=observer)
         self._sources = range(settings.links.sources)
         self._link_partitions = range(settings.campaigns.sources)
         for stage, partitions in (

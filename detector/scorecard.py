@@ -20,6 +20,8 @@ Definitions are those of `evaluation.md`; where that leaves a choice:
 - An account stands in the group that took it in last, so that groups are disjoint for purity, completeness and
   pairwise F1. Benign members lower purity and are no class of their own.
 - An account that was never flagged counts into exposure with everything it sent.
+- A *claim* is a campaign that a finding named, at whatever severity: the last score that was published of it, and
+  whether at least half of its members were of true campaigns, the last time that it had any.
 - Accounts that the truth does not name are neither right nor wrong; they are counted as `unlabelled_accounts`.
 """
 
@@ -45,6 +47,11 @@ ENOUGH_EXCHANGES: Final = 5  # an account that sent fewer has shown nothing to b
 ACTIONABLE_ACCOUNTS: Final = 10
 ACTIONABLE_SHARE: Final = 0.05
 CURVE_POINTS: Final = 48
+
+Claim = tuple[float, bool]
+"""The last score of a campaign that was found, and whether there was one."""
+
+_EDGES: Final = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)  # the levels of watch, warning and critical are among them
 
 _Number = TypeVar("_Number", int, float)
 
@@ -138,10 +145,13 @@ class ScoreCard(msgspec.Struct, frozen=True, kw_only=True):
     exposure_median: float | None
     exposure_p90: float | None
     findings_per_day: float
+    brier: float | None = None
+    calibration_error: float | None = None
     events_per_second: float | None = None
     bytes_per_account: float | None = None
     campaigns: list[CampaignScore] = msgspec.field(default_factory=list)
     cohorts: list[CohortScore] = msgspec.field(default_factory=list)
+    claims: list[Claim] = msgspec.field(default_factory=list)
 
 
 class Truth:
@@ -187,6 +197,7 @@ class Flags:
         self._latest: dict[str, str] = {}
         self.flagged_ms: dict[str, int] = {}
         self.actionable_ms: dict[str, int] = {}
+        self.claims: dict[str, Claim] = {}  # by campaign
 
     def absorb(self, finding: Finding) -> None:
         """Take the next finding, in the order they were published."""
@@ -199,6 +210,11 @@ class Flags:
             group=finding.kind == "campaign" and not finding.shadow,
             loud=loud,
         )
+        if finding.kind == "campaign" and not finding.shadow:
+            _, true = self.claims.get(finding.subject, (0.0, False))
+            if finding.state != "cleared":  # one that is over has no members any more
+                true = not self._groups[finding.finding_id].wrong_now()
+            self.claims[finding.subject] = (finding.score, true)
 
     def add(
         self,
@@ -313,9 +329,46 @@ def score(
         exposure_median=float(np.median(exposure)) if len(exposure) else None,
         exposure_p90=float(np.quantile(exposure, 0.9)) if len(exposure) else None,
         findings_per_day=flags.findings / days if days else 0.0,
+        brier=brier(list(flags.claims.values())),
+        calibration_error=calibration_error(list(flags.claims.values())),
         campaigns=campaigns,
         cohorts=cohorts,
+        claims=[claim for _, claim in sorted(flags.claims.items())],
     )
+
+
+class Bin(msgspec.Struct, frozen=True):
+    """Claims with a score in [low, high), the last bin up to 1 included: how many, how sure on average, how many true.
+
+    Narrower towards 1, where scores are and where something is done about them.
+    """
+
+    low: float
+    high: float
+    claims: int
+    mean_score: float
+    true: int
+
+
+def bins(claims: Sequence[Claim]) -> list[Bin]:
+    """Return the bins that hold claims, lowest first."""
+    found = []
+    for low, high in zip(_EDGES, (*_EDGES[1:], 1.0), strict=True):
+        held = [claim for claim in claims if low <= claim[0] and (claim[0] < high or high == 1.0)]
+        if held:
+            mean = sum(score for score, _ in held) / len(held)
+            found.append(Bin(low, high, len(held), mean, sum(true for _, true in held)))
+    return found
+
+
+def brier(claims: Sequence[Claim]) -> float | None:
+    """Return the mean squared distance of a score from what was the case: 0 is best, 0.25 says nothing."""
+    return _share(sum((score - true) ** 2 for score, true in claims), len(claims))
+
+
+def calibration_error(claims: Sequence[Claim]) -> float | None:
+    """Return the expected calibration error: how far the mean score of a bin is from its share of true, by claims."""
+    return _share(sum(abs(b.claims * b.mean_score - b.true) for b in bins(claims)), len(claims))
 
 
 class _Accounts:

@@ -17,6 +17,7 @@ import pytest
 
 from detector import __version__, cli, likeness
 from detector.errors import Unavailable
+from detector.runtime import fit as fitting
 from detector.runtime import replay as replaying
 
 
@@ -67,6 +68,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "replay",
         "simulate",
         "evaluate",
+        "fit",
         "sketch",
         "inspect",
         "schema",
@@ -285,6 +287,41 @@ def test_simulate_takes_prompts_from_a_folder_and_names_the_line_that_is_none(de
     assert refused.code in {1, 2}
     assert f"{prompts / 'people.ndjson'}:201: " in refused.err
     assert refused.err.count("\n") == 1
+
+
+def test_fit_writes_a_weights_file_that_waits_for_a_review(
+    detector: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.campaign.test_fit import drawn  # noqa: PLC0415
+
+    jobs = []
+    monkeypatch.setattr(fitting, "observed", lambda job, _: jobs.append(job) or drawn(200, job.seed))
+    out = tmp_path / "weights.toml"
+    streams = ("--stream", tmp_path, "--scenario", "relay", "--seed", "2", "--seed", "3", "--check-seed", "4")
+    assert detector("fit", *streams, "--date", "2026-11-23", "--out", out).code == 0
+    assert [(job.scenario, job.seed) for job in jobs] == [(tmp_path.name, 1), *(("relay", n) for n in (2, 3, 4))]
+    path = tmp_path / "c.toml"
+    path.write_text(f"[campaigns]\nweights = '{out}'\n")
+    waiting = detector("check-config", "--config", path)
+    assert waiting.code == 2
+    assert "reviewed_by" in waiting.err
+    out.write_text(out.read_text().replace('reviewed_by = ""', 'reviewed_by = "A. Reader"'))
+    assert detector("check-config", "--config", path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "Missing option '--date'"),
+        (("--date", "2026-11-23"), "--stream FOLDER, or --scenario NAME"),
+        (("--date", "2026-11-23", "--scenario", "relais"), "did you mean 'relay'"),
+        (("--date", "today", "--scenario", "relay"), "--date"),
+    ],
+)
+def test_fit_refuses_what_it_cannot_do(args: tuple[str, ...], said: str, detector: Run) -> None:
+    result = detector("fit", *args)
+    assert result.code == 2
+    assert said in result.err
 
 
 def test_check_config_says_where_each_value_came_from(

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from detector import config
+from detector.campaign.weights import DEFAULT, PACKAGED, render
 from detector.config import Config, Setting, effective, load, settings
 from detector.errors import ConfigError
 
@@ -207,3 +209,35 @@ def test_a_signal_has_its_settings_under_its_name(tmp_path: Path) -> None:
     signals = loaded("[signals.request_rate]\nordinary_per_minute = 7.0\n", tmp_path).pipeline().accounts.signals
     (changed,) = [signal for signal in signals if signal.name == "request_rate"]
     assert getattr(changed, "ordinary_per_minute") == 7.0  # noqa: B009 - a field of one member of the family
+
+
+def test_the_weights_of_readings_are_a_file_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "weights.toml"
+    given = msgspec.structs.replace(DEFAULT, size=1.25)
+    path.write_text(render(msgspec.structs.replace(PACKAGED, weights=given)))
+    assert loaded(f"[campaigns]\nweights = '{path}'\n", tmp_path).pipeline().campaigns.weights == given
+    assert load(None, {"DETECTOR_CAMPAIGNS_WEIGHTS": str(path)}).campaigns.weights == given
+    assert load(None, {}).campaigns.weights == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "missing required field"),
+        ("[weights", "not TOML"),
+        (render(PACKAGED).replace("size", "sise"), "sise"),
+        (render(msgspec.structs.replace(PACKAGED, reviewed_by="")), "reviewed_by"),
+    ],
+)
+def test_a_bad_weights_file_is_named_with_what_is_wrong_in_it(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.toml"
+    path.write_text(text)
+    error = refused(f"[campaigns]\nweights = '{path}'\n", tmp_path)
+    assert error.setting == "campaigns.weights"
+    assert str(path) in str(error)
+    assert said in str(error)
+
+
+def test_a_missing_weights_file_is_refused_when_the_settings_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"campaigns\.weights.*gone\.toml: No such file"):
+        effective(None, {"DETECTOR_CAMPAIGNS_WEIGHTS": str(tmp_path / "gone.toml")})

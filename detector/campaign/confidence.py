@@ -14,35 +14,16 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 from detector.campaign.group import Reading
+from detector.campaign.weights import Weights
 from detector.finding import Severity
 
 WARNING_AT: Final = 0.9
 CRITICAL_AT: Final = 0.97
 LEAST_UNITS: Final = 8  # unrelated accounts; those of one organisation count once
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Log-odds that each reading adds at full strength."""
-
-    bias: float = -10.0  # of a group that shows nothing: one in 22,000
-    size: float = 2.0  # many accounts
-    young_surplus: float = 4.0  # more young accounts than the population's share predicts
-    work_list: float = 3.0  # the same items are not asked twice: a list is walked in slices
-    evenness: float = 2.5  # requests are spread more evenly over the accounts than people's are
-    concentration: float = 2.0  # most of what its accounts ask is what they share
-    duration: float = 2.0  # it has gone on for long
-    identity: float = 1.5  # a rare payment, card pattern or client print is shared as well
-    spread: float = 1.0  # its accounts come from many networks, not from one place
-    single_turn: float = 1.0  # questions, not conversations
-    extraction: float = 1.5  # prompts that extract, grade or generate
-
-
-UNKNOWN: Final = 0.3
+UNKNOWN: Final = 0.3  # what an unavailable reading counts as
 
 
 def weight_of(weights: Weights, name: str) -> float:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from detector.campaign.confidence import Weights, weight_of
+from detector.campaign.confidence import weight_of
 from detector.campaign.evolve import Campaign
 from detector.campaign.observation import CAPABILITIES, LinkKind
+from detector.campaign.weights import Weights
 from detector.finding import Finding, Reason
 
 

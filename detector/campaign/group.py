@@ -89,13 +89,15 @@ def components(link: I64, account: I64, kind: U8, least_shared: int = 3, overlap
     ones = np.ones(len(link), np.int32)
     matrix: Any = sparse.csr_array((ones, (link, account)), (links, accounts))
     content: Any = sparse.csr_array((ones * ~identity[link], (link, account)), (links, accounts))
-    shared: Any = (content @ content.T).tocoo()
     size = np.bincount(link, minlength=links)
-    smaller = np.minimum(size[shared.row], size[shared.col])
-    larger = np.maximum(size[shared.row], size[shared.col])
-    joined = (shared.data >= least_shared) & (shared.data >= overlap * smaller) & (shared.row < shared.col)
-    joined &= _beyond_chance(shared.data, smaller, np.minimum(larger / max(accounts, 1), MOST_BY_CHANCE))
-    graph = sparse.csr_array((np.ones(int(joined.sum())), (shared.row[joined], shared.col[joined])), (links, links))
+    shared: Any = sparse.triu(content @ content.T, 1, "coo")
+    enough = shared.data >= least_shared
+    row, col, both = shared.row[enough], shared.col[enough], shared.data[enough]
+    enough = both >= overlap * np.minimum(size[row], size[col])
+    row, col, both = row[enough], col[enough], both[enough]
+    chance = np.minimum(np.maximum(size[row], size[col]) / max(accounts, 1), MOST_BY_CHANCE)
+    joined = _beyond_chance(both, np.minimum(size[row], size[col]), chance)
+    graph = sparse.csr_array((np.ones(int(joined.sum())), (row[joined], col[joined])), (links, links))
     label = np.asarray(csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
     # an identity link goes to the component in which most of its accounts have content
     member: Any = sparse.csr_array((ones * ~identity[link], (account, label[link])))

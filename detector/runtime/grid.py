@@ -59,6 +59,9 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
 }
 OF_EVERY_CAMPAIGN: Final = ("recall>=0.95", "precision>=0.99")
 
+Stream = tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]
+"""Lines of events in arrival order, account records, labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -91,7 +94,7 @@ def jobs_of(
 
 def run_job(job: Job, settings: PipelineSettings) -> list[ScoreCard]:
     """Return the cards of one job."""
-    chunks, accounts, truth = _recorded(job.folder) if job.folder else _simulated(job, settings.accounts.hash_key)
+    chunks, accounts, truth = stream_of(job, settings.accounts.hash_key)
     return compare(
         chunks,
         truth,
@@ -158,7 +161,12 @@ def write_results(out: Path, cards: Sequence[ScoreCard], bars: dict[str, list[Ba
     (out / "index.html").write_text(page(title, cards, bars, note), encoding="utf-8")
 
 
-def _simulated(job: Job, key: int) -> tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]:
+def stream_of(job: Job, key: int) -> Stream:
+    """Return the labelled stream of a job; `key` is that of the sketches, where the text is withheld."""
+    return _recorded(job.folder) if job.folder else _simulated(job, key)
+
+
+def _simulated(job: Job, key: int) -> Stream:
     name = job.scenario.removesuffix(WITHHELD)
     if name not in SCENARIOS:
         raise InputError(f"no scenario is called {name!r}; there are {', '.join(sorted(SCENARIOS))}")
@@ -170,7 +178,7 @@ def _simulated(job: Job, key: int) -> tuple[Iterator[list[bytes]], list[AccountR
     return chunks, simulation.accounts, truth
 
 
-def _recorded(folder: Path) -> tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]:
+def _recorded(folder: Path) -> Stream:
     events = sorted(folder.glob("events.ndjson*"))
     if not events:
         raise InputError(f"{folder}: no events.ndjson, .gz or .zst in it")

@@ -15,6 +15,7 @@ from detector.account import AccountRecord
 from detector.decoders import Reject, decode, repartitioned
 from detector.finding import Finding
 from detector.pipeline import Pipeline, PipelineSettings
+from detector.stages.campaigns import Observer
 from detector.stores import Message
 
 _finding = msgspec.json.Decoder(Finding)
@@ -43,13 +44,14 @@ def replay(
     *,
     warm_up: Iterable[list[bytes]] = (),
     tally: Tally | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[Finding]:
     """Yield the findings of recorded events, in order.
 
     `chunks` are lines of NDJSON in arrival order, however cut. `warm_up` is history: it teaches
-    what is prevalent, and its findings are not given out.
+    what is prevalent, and its findings are not given out. `observer` is told of every group that is read.
     """
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(settings, observer)
     tally = tally if tally is not None else Tally()
     pipeline.learn(accounts)
     for chunk in warm_up:

@@ -5,7 +5,7 @@ interval (Garwood) of all seeds' flags over all seeds' account-days, because the
 would claim to be sure of it. With a single seed a mean has no interval, and none is shown.
 
 The page holds its styles and its plots in itself and asks the network for nothing. Plots are drawn here as SVG:
-two kinds are needed, and a library would weigh more than the page.
+three kinds are needed, and a library would weigh more than the page.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.table import Table
 from scipy import stats
 
 from detector.errors import ConfigError
-from detector.scorecard import CampaignScore, ScoreCard
+from detector.scorecard import CampaignScore, Claim, ScoreCard, bins, brier, calibration_error
 
 CONFIDENCE: Final = 0.95
 
@@ -77,6 +77,8 @@ COLUMNS: Final = (
     Column("exposure_median", "exposure, median", _plain),
     Column("exposure_p90", "exposure, p90", _plain),
     Column("findings_per_day", "findings / day", _plain),
+    Column("brier", "Brier score", _plain, 1.0),
+    Column("calibration_error", "calibration error", _percent, 1.0),
     Column("events_per_second", "events / s", _plain),
     Column("bytes_per_account", "bytes / account", _plain),
 )
@@ -241,6 +243,8 @@ def page(title: str, cards: Sequence[ScoreCard], bars: Mapping[str, Sequence[Bar
         _bar_list(ours, bars),
         "<h2>Served share</h2>",
         _share_plot(scenarios),
+        "<h2>Calibration</h2>",
+        _calibration_plot([claim for same in ours.values() for card in same for claim in card.claims]),
         "<h2>False flags per benign cohort</h2>",
         _cohort_rows([card for same in ours.values() for card in same]),
     ]
@@ -320,6 +324,59 @@ def _share_plot(scenarios: Mapping[str, Mapping[str, Sequence[ScoreCard]]]) -> s
             marks.append(f"<circle {dot}><title>{tip}</title></circle>")
     caption = '<p class="note">Red: the detector, with its interval; grey: baselines (point at one for its name).</p>'
     return f'<svg viewBox="0 0 {left + width + 40} {height}" role="img">{"".join(marks)}</svg>{caption}' if rows else ""
+
+
+def wilson(true: int, of: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927), which is sane where all or none of a few are true."""
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    middle = (true + z * z / 2) / (of + z * z)
+    half = z / (of + z * z) * math.sqrt(true * (of - true) / of + z * z / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _calibration_plot(claims: Sequence[Claim]) -> str:
+    """Return how often a score of the detector was right, a dot per bin over the diagonal of what it said."""
+    score, error = brier(claims), calibration_error(claims)
+    if score is None or error is None:
+        return '<p class="note">No campaign was claimed.</p>'
+    left, top, width, height = 44, 12, 640, 240
+
+    def x(share: float) -> float:
+        return left + width * share
+
+    def y(share: float) -> float:
+        return top + height * (1 - share)
+
+    marks = [
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#d8dce2"/>',
+        f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#8a94a3" stroke-dasharray="4 3"/>',
+        f'<text x="{left - 6}" y="{top + 8}" text-anchor="end">100 %</text>',
+        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0</text>',
+        f'<text x="{x(0.5)}" y="{top + height + 42}" text-anchor="middle">confidence</text>',
+    ]
+    marks += [
+        f'<text x="{x(at)}" y="{top + height + 28}" text-anchor="middle">{at:g}</text>'
+        for at in (0, 0.5, 0.7, 0.9, 0.97)
+    ]
+    for held in bins(claims):
+        low, high = wilson(held.true, held.claims)
+        at, share = x(held.mean_score), held.true / held.claims
+        tip = f"{held.low:g} to {held.high:g}: {held.true} of {held.claims} claims true, mean {held.mean_score:.3f}"
+        ends = f'x1="{at:.1f}" x2="{at:.1f}" y1="{y(low):.1f}" y2="{y(high):.1f}"'
+        dot = f'cx="{at:.1f}" cy="{y(share):.1f}" r="5" fill="#b3261e"'
+        marks += [
+            f'<line {ends} stroke="#b3261e" stroke-width="2"/>',
+            f"<circle {dot}><title>{tip}</title></circle>",
+            f'<text x="{at:.1f}" y="{y(low) + 13:.1f}" text-anchor="middle">{held.claims}</text>',
+        ]
+    caption = (
+        f"{len(claims)} campaigns claimed, watch and above: Brier score {score:.3f}, expected calibration error "
+        f"{_percent(error)}. Each dot: the claims of a bin of confidence (their number below), and which share "
+        "of them were campaigns, with its Wilson interval; on the dashed line the score would be a probability."
+    )
+    drawn = "".join(marks)
+    frame = f'viewBox="0 0 {left + width + 20} {top + height + 48}" width="700" role="img"'
+    return f'<svg {frame}>{drawn}</svg><p class="note">{caption}</p>'
 
 
 def _curve_plot(cards: Sequence[ScoreCard]) -> str:

@@ -10,6 +10,7 @@ the account: one loud thing instead of a thousand.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -19,16 +20,17 @@ import numpy as np
 from detector.alert.accounts import AccountAlerts, AccountAlertSettings
 from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
-from detector.campaign.confidence import Weights, confidence, severity
+from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
-from detector.campaign.group import GroupColumns, attributed, components, few_each, read
+from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, read
 from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.table import cut
+from detector.campaign.weights import DEFAULT, Weights
 from detector.event import F64, I64, LABELS, U64, Mask, hash64
 from detector.finding import Finding, Severity
 from detector.stages.candidates import Bounds, CandidateTables
@@ -38,6 +40,8 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
+REGROUP_STEPS: Final = 10  # at the latest, links that stand out by the youth of their accounts are grouped anew
+REGROUP_RECENT_STEPS: Final = 60  # and those that are new: there are many
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
 _PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
@@ -53,6 +57,9 @@ COUNTED: Final = (
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
 )  # what a bound took
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
+
+Observer = Callable[[list[str], list[Reading]], None]
+"""Told of every group that is read: its accounts, in order, and its readings. `detector fit` learns from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +87,17 @@ class CampaignSettings:
     most_waiting_bytes: int = 268_435_456
     hash_key: int = 0
     shadow: bool = False
-    weights: Weights = field(default_factory=Weights)
+    weights: Weights = DEFAULT  # TOML file, as `detector fit` writes it; empty: the weights that come with the detector
     alerts: AccountAlertSettings = field(default_factory=AccountAlertSettings)
 
 
 class CampaignPartition:
     """All campaigns, and the candidate links that are none yet."""
 
-    def __init__(self, settings: CampaignSettings) -> None:
+    def __init__(self, settings: CampaignSettings, observer: Observer | None = None) -> None:
         """Start knowing nothing."""
         self.settings = settings
+        self._observer = observer
         self.waiting = Waiting(settings.sources, settings.most_waiting_bytes)
         self.dropped = dict.fromkeys(COUNTED, 0)
         self.share = 0.15
@@ -100,8 +108,7 @@ class CampaignPartition:
         self.campaigns: dict[int, Campaign] = {}
         self.models: dict[int, dict[str, int]] = {}
         self.ended: list[Finding] = []  # of the step at hand
-        self.grouped_edges = 0
-        self.grouped_step = -1
+        self.grouped: dict[str, tuple[int, int]] = {}  # edges and step of the last time, young and recent links
         self.swept_day = -1
         self.alerts = AccountAlerts(settings.alerts)
 
@@ -227,20 +234,27 @@ class CampaignPartition:
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
-        s = self.settings
         of = self.edges["of"].astype(np.int64)
         free = np.flatnonzero(self.links["owner"][of] == 0)
         young, recent = (stands[of[free]] for stands in self._standing(step_ms))
-        count = int((young | recent).sum())
-        grown = count > (1 + s.regroup_growth) * self.grouped_edges
-        if not grown and step - self.grouped_step < 10:
-            return set()
-        self.grouped_edges, self.grouped_step = count, step
-        changed = self._group(free[young], of[free[young]], step, step_ms)
-        free = free[recent]
-        left = self.links["owner"][of[free]] == 0
-        changed |= self._group(free[left], of[free[left]], step, step_ms)
-        return changed | self._unite(step_ms)
+        changed: set[int] = set()
+        if self._due("young", int(young.sum()), step, REGROUP_STEPS):
+            changed |= self._group(free[young], of[free[young]], step, step_ms)
+        if self._due("recent", int(recent.sum()), step, REGROUP_RECENT_STEPS):
+            free = free[recent]
+            left = self.links["owner"][of[free]] == 0
+            changed |= self._group(free[left], of[free[left]], step, step_ms)
+        if changed or step % REGROUP_STEPS == 0:
+            changed |= self._unite(step_ms)
+        return changed
+
+    def _due(self, which: str, edges: int, step: int, most_steps: int) -> bool:
+        """Tell whether links are to be grouped anew: their edges grew, or it is long ago."""
+        last_edges, last_step = self.grouped.get(which, (0, -most_steps))
+        due = edges > (1 + self.settings.regroup_growth) * last_edges or (edges and step - last_step >= most_steps)
+        if due:
+            self.grouped[which] = edges, step
+        return bool(due)
 
     def _group(self, edges: I64, of: I64, step: int, step_ms: int) -> set[int]:
         """Group free links by their accounts, `of` the link rows of the edges; return the campaigns with news."""
@@ -340,7 +354,7 @@ class CampaignPartition:
                 self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
-            score = confidence(read(group), s.weights)
+            score = confidence(self._told(edges, read(group)), s.weights)
             if score < s.watch_at or not self._has_room(score, step_ms):
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
@@ -397,13 +411,13 @@ class CampaignPartition:
             self._release(campaign)
             campaign.members.clear()
         self._admit(campaign, edges, of[edges], step_ms)
-        group = self._columns(*self._sharing_content(edges, of[edges]), step_ms)
+        shared, shared_rows = self._sharing_content(edges, of[edges])
+        group = self._columns(shared, shared_rows, step_ms)
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
         own = edges[self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number]
-        campaign.readings = read(
-            group, self._columns(own, self.links.lookup(self.edges["link"][own]), step_ms) if len(own) else None
-        )
+        members = self._columns(own, self.edges["of"][own], step_ms) if len(own) else None
+        campaign.readings = self._told(shared, read(group, members))
         asked = attributed(group)
         campaign.typical = float(np.median(asked))
         campaign.score = confidence(campaign.readings, self.settings.weights)
@@ -457,6 +471,12 @@ class CampaignPartition:
             return edges, link_rows
         keep = np.isin(self.edges["account"][edges], self.edges["account"][edges[said]])
         return edges[keep], link_rows[keep]
+
+    def _told(self, edges: I64, readings: list[Reading]) -> list[Reading]:
+        """Tell the observer, if there is one, how the group of these edges reads; return the readings."""
+        if self._observer:
+            self._observer(self._names(set(self.edges["account"][edges].tolist())), readings)
+        return readings
 
     def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
         keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
@@ -579,8 +599,7 @@ class CampaignPartition:
             campaigns,
             sets,
             sorted(self.models.items()),
-            self.grouped_edges,
-            self.grouped_step,
+            sorted(self.grouped.items()),
             self.swept_day,
         )
         return {
@@ -599,7 +618,7 @@ class CampaignPartition:
             for c, (members, announced) in zip(rest.campaigns, rest.sets, strict=True)
         }
         self.models = dict(rest.models)
-        self.grouped_edges, self.grouped_step = rest.grouped_edges, rest.grouped_step
+        self.grouped = dict(rest.grouped)
         self.swept_day = rest.swept_day
         self.alerts.load(parts["alerts"])
         self.tables.load(parts, rest.ids)
@@ -615,6 +634,5 @@ class _Rest(msgspec.Struct, array_like=True):
     campaigns: list[Campaign]
     sets: list[tuple[list[int], list[int]]]
     models: list[tuple[int, dict[str, int]]]
-    grouped_edges: int
-    grouped_step: int
+    grouped: list[tuple[str, tuple[int, int]]]
     swept_day: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from detector.finding import Severity, encode
-from detector.stages.campaigns import COUNTED, CampaignPartition, CampaignSettings
+from detector.stages.campaigns import COUNTED, CampaignPartition, CampaignSettings, Observer
 from detector.stages.journal import Journal
 from detector.stores import Message
 from detector.verdict import Change, VerdictPolicy, Verdicts
@@ -56,9 +56,15 @@ class CampaignStage:
     name = "campaigns"
 
     def __init__(
-        self, settings: CampaignSettings, policy: VerdictPolicy | None = None, *, durable: bool = True
+        self,
+        settings: CampaignSettings,
+        policy: VerdictPolicy | None = None,
+        *,
+        durable: bool = True,
+        observer: Observer | None = None,
     ) -> None:
         """`durable=False` keeps no journal: a replay starts over rather than from a store."""
+        self._observer = observer
         self._settings = settings
         self._policy = policy or VerdictPolicy()
         self._durable = durable
@@ -70,7 +76,8 @@ class CampaignStage:
 
     def assign(self, partition: int, rows: dict[str, bytes]) -> None:
         """Start (again) from the rows of the last commit."""
-        state, journal = Issuing(CampaignPartition(self._settings), Verdicts(self._policy)), Journal()
+        campaigns = CampaignPartition(self._settings, self._observer)
+        state, journal = Issuing(campaigns, Verdicts(self._policy)), Journal()
         for record in journal.restore(rows, state):
             state.absorb(record)
         state.campaigns.dropped = self.dropped  # from here on: what a journal repeats was counted

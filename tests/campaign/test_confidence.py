@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.confidence import CRITICAL_AT, UNKNOWN, WARNING_AT, Weights, confidence, severity, weight_of
+from detector.campaign.confidence import CRITICAL_AT, UNKNOWN, WARNING_AT, confidence, severity, weight_of
 from detector.campaign.group import Reading
+from detector.campaign.weights import DEFAULT, READINGS
 
-NAMES = [name for name in Weights.__dataclass_fields__ if name != "bias"]
-FULL = dict.fromkeys(NAMES, 1.0)
+FULL = dict.fromkeys(READINGS, 1.0)
 
 
 def readings(strengths: dict[str, float], *, hours: float = 30.0, units: float = 300.0) -> list[Reading]:
@@ -28,26 +28,26 @@ def loud(
     return severity(score, readings({**FULL, **strengths}, hours=hours, units=units), requests)
 
 
-STRENGTHS = st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1))
+STRENGTHS = st.dictionaries(st.sampled_from(READINGS), st.floats(0, 1))
 
 
-@given(STRENGTHS, st.sampled_from(NAMES), st.floats(0, 1))
+@given(STRENGTHS, st.sampled_from(READINGS), st.floats(0, 1))
 def test_a_stronger_reading_never_lowers_confidence(strengths: dict[str, float], name: str, more: float) -> None:
     weaker = {**strengths, name: strengths.get(name, 0.0)}
     stronger = {**weaker, name: max(weaker[name], more)}
-    assert 0 < confidence(readings(weaker), Weights()) <= confidence(readings(stronger), Weights()) < 1
+    assert 0 < confidence(readings(weaker), DEFAULT) <= confidence(readings(stronger), DEFAULT) < 1
 
 
 def test_what_every_reading_says_is_certain_and_what_none_says_is_not() -> None:
-    assert confidence(readings(FULL), Weights()) > CRITICAL_AT
-    assert confidence(readings(dict.fromkeys(NAMES, 0.0)), Weights()) < 0.01
+    assert confidence(readings(FULL), DEFAULT) > CRITICAL_AT
+    assert confidence(readings(dict.fromkeys(READINGS, 0.0)), DEFAULT) < 0.01
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", READINGS)
 def test_an_unknown_reading_counts_like_that_of_an_ordinary_group(name: str) -> None:
-    assert weight_of(Weights(), name) >= 0
+    assert weight_of(DEFAULT, name) >= 0
     unknown, ordinary = ({**FULL, name: strength} for strength in (math.nan, UNKNOWN))
-    assert confidence(readings(unknown), Weights()) == confidence(readings(ordinary), Weights())
+    assert confidence(readings(unknown), DEFAULT) == confidence(readings(ordinary), DEFAULT)
 
 
 def test_a_sure_and_large_group_is_critical_and_a_sure_small_one_a_warning() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detector.campaign.confidence import Weights
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import Campaign
 from detector.campaign.group import Reading
 from detector.campaign.observation import CAPABILITIES, LinkKind
+from detector.campaign.weights import DEFAULT
 from detector.finding import Finding, encode
 
 READINGS = [
@@ -49,7 +49,7 @@ def finding(severity: str = "warning", *, raised: bool = False, **more: Any) -> 
         "models": {"s": 2, "l": 9},
         "shadow": False,
     }
-    return compose(campaign, 10_000, weights=Weights(), **{**given, **more})
+    return compose(campaign, 10_000, weights=DEFAULT, **{**given, **more})
 
 
 def test_reasons_are_sentences_with_numbers_the_heaviest_first() -> None:

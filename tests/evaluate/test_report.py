@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from detector.errors import ConfigError
-from detector.runtime.report import cohort_table, interval, page, parse_bar, summary_table
-from detector.scorecard import ScoreCard
+from detector.runtime.report import cohort_table, interval, page, parse_bar, summary_table, wilson
+from detector.scorecard import ScoreCard, brier
 from tests.evaluate.cases import DAY, START, benign, campaign, card, every_hour, finding
 
 STREAM = [*every_hour("h0", 10), *every_hour("p0", 30), ("p1", START + DAY)]
@@ -118,3 +118,23 @@ def test_the_cohort_table_sums_over_the_cards() -> None:
     Console(file=out, width=200).print(cohort_table(cards(0.1, 0.2)))
     (row,) = [line for line in out.getvalue().splitlines() if "people" in line]
     assert re.findall(r"\d+", row)[:3] == ["4", "6", "0"]  # two accounts, three account-days, twice
+
+
+def test_the_page_shows_how_often_a_confidence_was_right() -> None:
+    claimed = [(0.55, False), (0.95, True), (0.99, True), (0.98, False)]
+    made = page("t", [msgspec.structs.replace(cards(0.1)[0], claims=claimed)], {})
+    assert "4 campaigns claimed" in made
+    assert f"Brier score {brier(claimed):.3f}" in made
+    assert "0.97 to 1: 1 of 2 claims true, mean 0.985" in made
+    assert made.count("claims true") == 3
+
+
+def test_a_page_without_claims_says_so() -> None:
+    assert "No campaign was claimed" in page("t", [msgspec.structs.replace(cards(None)[0], claims=[])], {})
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    assert wilson(8, 10) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+    low, high = wilson(3, 3)
+    assert (low, high) == pytest.approx((3 / (3 + 1.959964**2), 1.0), abs=1e-6)
+    assert wilson(0, 3) == pytest.approx((1 - high, 1 - low), abs=1e-6)

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.finding import Finding
+from detector.scorecard import bins, brier, calibration_error
 from tests.evaluate.cases import DAY, HOUR, START, benign, campaign, card, every_hour, finding
 
 MEMBERS = [f"h{i}" for i in range(20)]
@@ -247,3 +249,48 @@ def test_counts_agree_with_a_slow_reading_of_the_definitions(rng: random.Random)
     enough = [a for a in sent if a in MEMBERS and len(sent[a]) >= 5]
     if enough:
         assert scored.recall == pytest.approx(len([a for a in enough if a in flagged]) / len(enough))
+
+
+def claims(*findings: Finding) -> list[tuple[float, bool]]:
+    return card([("h0", START)], [*campaign("h0", "h1", "h2"), *benign("p0", "p1", "p2", "p3")], findings).claims
+
+
+def test_a_claim_is_the_last_score_of_a_campaign_and_whether_half_of_its_members_were_true() -> None:
+    assert claims(
+        finding(START, ["h0", "p0"], score=0.6, severity="watch"),
+        finding(START + HOUR, ["p1"], score=0.7, severity="watch"),
+        finding(START, ["h1", "p2"], score=0.95, finding_id="g", subject="c-2"),
+    ) == [(0.7, False), (0.95, True)]
+
+
+def test_a_claim_outlives_the_alert_that_made_it() -> None:
+    """A watch that grows louder is one campaign; one that is let go is judged by the score it ended with."""
+    watch = finding(START, ["h0", "p0"], score=0.6, severity="watch", finding_id="w")
+    over = finding(START, [], accounts_removed=["h0", "p0"], score=0.4, state="cleared", finding_id="w")
+    assert claims(watch, over) == [(0.4, True)]
+    assert claims(watch, over, finding(START, ["p0", "p1"], score=0.92)) == [(0.92, False)]
+
+
+def test_what_claims_no_campaign_and_what_is_shadow_is_no_claim() -> None:
+    assert claims(finding(START, ["h0"], kind="account"), finding(START, ["h0"], shadow=True)) == []
+
+
+CLAIMS = [(0.5, True), (0.58, False), (0.85, True), (0.97, True), (0.99, True), (1.0, False)]
+
+
+def test_a_bin_holds_the_scores_from_its_lower_edge_up_to_its_upper_one() -> None:
+    assert [(b.low, b.high, b.claims, round(b.mean_score, 6), b.true) for b in bins(CLAIMS)] == [
+        (0.5, 0.6, 2, 0.54, 1),
+        (0.8, 0.9, 1, 0.85, 1),
+        (0.97, 1.0, 3, round(2.96 / 3, 6), 2),
+    ]
+
+
+def test_brier_score_and_calibration_error_are_those_worked_out_by_hand() -> None:
+    assert brier(CLAIMS) == pytest.approx((0.5**2 + 0.58**2 + 0.15**2 + 0.03**2 + 0.01**2 + 1.0) / 6)
+    assert calibration_error(CLAIMS) == pytest.approx((abs(1.08 - 1) + 0.15 + abs(2.96 - 2)) / 6)
+
+
+def test_nothing_claimed_has_no_brier_score() -> None:
+    assert bins([]) == []
+    assert (brier([]), calibration_error([])) == (None, None)

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.campaign import candidate, observation
+from detector.campaign.group import Reading
 from detector.campaign.observation import LinkKind
+from detector.campaign.weights import READINGS
 from detector.errors import DecodeError
 from detector.event import hash64
 from detector.finding import Finding, encode
@@ -533,3 +535,22 @@ def test_when_only_one_group_is_read_at_a_time_every_pool_is_found_all_the_same(
     pools = (harvest(), harvest(second, "other"), lesson([f"h{i}" for i in range(300, 330)]))
     with mock.patch.object(campaigns, "MOST_READ", 1):
         assert flagged(told(*pools)) == flagged(told(*pools)) == {*HARVEST, *second}
+
+
+def test_the_observer_is_told_of_every_group_that_is_read_also_of_those_that_never_reach_watch() -> None:
+    seen: list[tuple[list[str], dict[str, float]]] = []
+
+    def observe(accounts: list[str], readings: list[Reading]) -> None:
+        seen.append((accounts, {reading.name: reading.strength for reading in readings}))
+
+    never = CampaignPartition(CampaignSettings(sources=1, watch_at=1.0), observe)
+    assert [f for record in candidates_of(recorded(harvest()))[0] for f in never.absorb(record)] == []
+    assert seen
+    assert all(accounts == sorted(accounts) and list(strengths) == list(READINGS) for accounts, strengths in seen)
+    assert max(seen, key=lambda group: len(group[0]))[0] == HARVEST
+
+    groups = len(seen)
+    watched = CampaignPartition(CampaignSettings(sources=1), observe)
+    (record, *_) = [f for record in candidates_of(recorded(harvest()))[0] for f in watched.absorb(record)]
+    assert record.kind == "campaign"
+    assert len(seen) > groups
