@@ -200,7 +200,12 @@ class CampaignPartition:
         return changed
 
     def _admit(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> int:
-        """Admit the accounts of these edges that belong to the campaign; return how many."""
+        """Admit the accounts of these edges that belong to the campaign; return how many.
+
+        What was loud and no longer reads as a campaign, its words being everybody's by now, admits nobody.
+        """
+        if campaign.severity != "watch" and campaign.score < self.settings.watch_at:
+            return 0
         account, index = np.unique(self.edges["account"][edges], return_inverse=True)
         rows = self.accounts.lookup(account)
         free = self.accounts["campaign"][rows] == 0
