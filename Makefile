@@ -20,7 +20,7 @@ ARGS ?=
 # A folder of recorded traffic and prompts for `make realistic`; it is not part of this repository.
 DATA ?=
 
-.PHONY: help demo test lint format bench bench-links evaluate evaluate-full realistic fuzz chaos kafka schemas dashboards lock up down clean
+.PHONY: help demo test lint format bench bench-links evaluate evaluate-full evasion realistic fuzz chaos kafka schemas dashboards lock up down clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ evaluate: $(VENV)/.dev ## the score card on small scenarios, minutes   [ARGS="--
 
 evaluate-full: $(VENV)/.dev ## the score card on every scenario at full size, hours
 	@$(BIN)/python -m tests.bench.evaluate --full $(ARGS)
+
+evasion: $(VENV)/.dev ## one dial of a campaign at a time, to where half of it is served, minutes   [ARGS="--seeds 3 --only rate"]
+	@$(BIN)/python -m tests.bench.evasion $(ARGS)
 
 realistic: $(VENV)/.dev kafka ## recorded traffic and prompts through Kafka to two workers   [DATA=folder]
 	@if [ -z "$(DATA)" ]; then echo "say where the recordings are: make realistic DATA=folder" >&2; exit 2; fi

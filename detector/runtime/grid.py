@@ -30,7 +30,7 @@ from detector.runtime.replay import replay
 from detector.runtime.report import Bar, by_scenario, page, parse_bar
 from detector.runtime.sketching import sketched
 from detector.scorecard import ScoreCard, TruthRecord
-from detector.simulate import SCENARIOS, simulate
+from detector.simulate import SCENARIOS, Scenario, simulate
 
 WITHHELD: Final = (
     "-withheld"  # scenario name with this at its end: the same with the gateway's sketches instead of prompts
@@ -65,7 +65,10 @@ Stream = tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One scenario with one seed, or one recorded stream (a folder of events, accounts, truth)."""
+    """One scenario with one seed, or one recorded stream (a folder of events, accounts, truth).
+
+    With a `world` of one's own that one is simulated, and `scenario` is only its name.
+    """
 
     scenario: str
     seed: int = 1
@@ -73,6 +76,7 @@ class Job:
     days: float | None = None  # None: all of the scenario's
     baselines: bool = False
     folder: Path | None = None
+    world: Scenario | None = None
 
 
 def jobs_of(
@@ -155,10 +159,15 @@ def missed_bars(cards: Sequence[ScoreCard], bars: dict[str, list[Bar]]) -> list[
 
 
 def write_results(out: Path, cards: Sequence[ScoreCard], bars: dict[str, list[Bar]], title: str, note: str) -> None:
-    """Write cards.json and index.html into `out`."""
+    """Write the cards and their page into `out`."""
+    write_page(out, cards, page(title, cards, bars, note))
+
+
+def write_page(out: Path, cards: Sequence[ScoreCard], made: str) -> None:
+    """Write cards.json, and `made` as index.html, into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "cards.json").write_bytes(msgspec.json.format(msgspec.json.encode(cards), indent=1))
-    (out / "index.html").write_text(page(title, cards, bars, note), encoding="utf-8")
+    (out / "index.html").write_text(made, encoding="utf-8")
 
 
 def stream_of(job: Job, key: int) -> Stream:
@@ -168,9 +177,9 @@ def stream_of(job: Job, key: int) -> Stream:
 
 def _simulated(job: Job, key: int) -> Stream:
     name = job.scenario.removesuffix(WITHHELD)
-    if name not in SCENARIOS:
+    if job.world is None and name not in SCENARIOS:
         raise InputError(f"no scenario is called {name!r}; there are {', '.join(sorted(SCENARIOS))}")
-    simulation = simulate(name, job.seed, job.scale, days=job.days)
+    simulation = simulate(job.world or name, job.seed, job.scale, days=job.days)
     truth = [msgspec.convert(row, TruthRecord) for row in simulation.truth]
     chunks = simulation.chunks()
     if name != job.scenario:

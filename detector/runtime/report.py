@@ -49,38 +49,40 @@ class Column:
     most: float = math.inf
 
 
-def _percent(x: float) -> str:
+def percent(x: float) -> str:
+    """Write a share in per cent, three figures of it."""
     return f"{100 * x:.3g} %"
 
 
-def _plain(x: float) -> str:
+def plain(x: float) -> str:
+    """Write a number with the figures that matter in a table."""
     return f"{x:,.0f}" if abs(x) >= 100 or x == round(x) else f"{x:.3g}"
 
 
 COLUMNS: Final = (
-    Column("served_share", "served share", _percent, 1.0),
-    Column("served_share_by_account", "served before own flag", _percent, 1.0),
-    Column("served_share_last", "served share, last campaign", _percent, 1.0),
-    Column("hours_to_detect", "hours to detect", _plain),
-    Column("exchanges_to_detect", "exchanges to detect", _plain),
-    Column("hours_to_half", "hours to 50 % flagged", _plain),
-    Column("hours_to_most", "hours to 90 % flagged", _plain),
-    Column("recall", "recall, accounts ≥ 5", _percent, 1.0),
-    Column("precision", "precision", _percent, 1.0),
-    Column("recall_all", "recall, all", _percent, 1.0),
-    Column("campaign_recall", "campaigns found", _percent, 1.0),
-    Column("purity", "purity", _percent, 1.0),
-    Column("completeness", "completeness", _percent, 1.0),
-    Column("pairwise_f1", "pairwise F1", _percent, 1.0),
-    Column("false_flags_per_million", "false flags / M account-days", _plain),
-    Column("wrong_campaigns_per_day", "wrong campaigns / day", _plain),
-    Column("exposure_median", "exposure, median", _plain),
-    Column("exposure_p90", "exposure, p90", _plain),
-    Column("findings_per_day", "findings / day", _plain),
-    Column("brier", "Brier score", _plain, 1.0),
-    Column("calibration_error", "calibration error", _percent, 1.0),
-    Column("events_per_second", "events / s", _plain),
-    Column("bytes_per_account", "bytes / account", _plain),
+    Column("served_share", "served share", percent, 1.0),
+    Column("served_share_by_account", "served before own flag", percent, 1.0),
+    Column("served_share_last", "served share, last campaign", percent, 1.0),
+    Column("hours_to_detect", "hours to detect", plain),
+    Column("exchanges_to_detect", "exchanges to detect", plain),
+    Column("hours_to_half", "hours to 50 % flagged", plain),
+    Column("hours_to_most", "hours to 90 % flagged", plain),
+    Column("recall", "recall, accounts ≥ 5", percent, 1.0),
+    Column("precision", "precision", percent, 1.0),
+    Column("recall_all", "recall, all", percent, 1.0),
+    Column("campaign_recall", "campaigns found", percent, 1.0),
+    Column("purity", "purity", percent, 1.0),
+    Column("completeness", "completeness", percent, 1.0),
+    Column("pairwise_f1", "pairwise F1", percent, 1.0),
+    Column("false_flags_per_million", "false flags / M account-days", plain),
+    Column("wrong_campaigns_per_day", "wrong campaigns / day", plain),
+    Column("exposure_median", "exposure, median", plain),
+    Column("exposure_p90", "exposure, p90", plain),
+    Column("findings_per_day", "findings / day", plain),
+    Column("brier", "Brier score", plain, 1.0),
+    Column("calibration_error", "calibration error", percent, 1.0),
+    Column("events_per_second", "events / s", plain),
+    Column("bytes_per_account", "bytes / account", plain),
 )
 _COLUMN: Final = {c.metric: c for c in COLUMNS}
 _SHORT: Final = (
@@ -246,10 +248,15 @@ def page(title: str, cards: Sequence[ScoreCard], bars: Mapping[str, Sequence[Bar
         "<h2>Calibration</h2>",
         _calibration_plot([claim for same in ours.values() for card in same for claim in card.claims]),
         "<h2>False flags per benign cohort</h2>",
-        _cohort_rows([card for same in ours.values() for card in same]),
+        cohort_rows([card for same in ours.values() for card in same]),
     ]
     for name, systems in scenarios.items():
         parts += [f"<h2>{escape(name or 'stream')}</h2>", _curve_plot(ours[name]), _rows(systems)]
+    return document(title, parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """Return `parts`, which are HTML, as a page that asks the network for nothing."""
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -280,7 +287,8 @@ def _rows(systems: Mapping[str, Sequence[ScoreCard]]) -> str:
     return f"<table><tr><th></th>{head}</tr>{''.join(body)}</table>"
 
 
-def _cohort_rows(cards: Sequence[ScoreCard]) -> str:
+def cohort_rows(cards: Sequence[ScoreCard]) -> str:
+    """Return the false flags of one system per benign cohort as a table of the page."""
     rows = [
         f"<tr><td>{escape(name)}</td><td>{accounts:,}</td><td>{days:,}</td><td>{flags:,}</td>"
         f"<td>{_cell(_COLUMN['false_flags_per_million'], _rate(flags, days, len(cards)))}</td></tr>"
@@ -306,7 +314,7 @@ def _share_plot(scenarios: Mapping[str, Mapping[str, Sequence[ScoreCard]]]) -> s
     for power in range(-5, 1):
         at = x(10.0**power)
         marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="8" y2="{height - 28}" stroke="#d8dce2"/>')
-        label = "≤ 0.001 %" if power == math.log10(_FLOOR) else _percent(10.0**power)
+        label = "≤ 0.001 %" if power == math.log10(_FLOOR) else percent(10.0**power)
         marks.append(f'<text x="{at:.1f}" y="{height - 12}" text-anchor="middle">{label}</text>')
     for i, name in enumerate(rows):
         y = 8 + step * i + step / 2
@@ -371,7 +379,7 @@ def _calibration_plot(claims: Sequence[Claim]) -> str:
         ]
     caption = (
         f"{len(claims)} campaigns claimed, watch and above: Brier score {score:.3f}, expected calibration error "
-        f"{_percent(error)}. Each dot: the claims of a bin of confidence (their number below), and which share "
+        f"{percent(error)}. Each dot: the claims of a bin of confidence (their number below), and which share "
         "of them were campaigns, with its Wilson interval; on the dashed line the score would be a probability."
     )
     drawn = "".join(marks)

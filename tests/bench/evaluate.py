@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from detector.errors import ConfigError, DetectorError
+from detector.pipeline import PipelineSettings
 from detector.runtime.evaluate import OURS
 from detector.runtime.grid import FIRST_SEED, Job, bars_of, jobs_of, missed_bars, run_grid, write_results
 from detector.runtime.report import cohort_table, parse_bar, summary_table
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=240)
     try:
         bars = bars_of(scenarios, full=options.full, extra=[parse_bar(text) for text in options.bar])
-        cards = _run(jobs, options, console)
+        cards = run_shown(jobs, pipeline_settings(options.config), options.processes, console)
     except DetectorError as error:
         console.print(f"evaluate: {error}", style="red")
         return 2 if isinstance(error, ConfigError) else 1
@@ -74,7 +75,8 @@ def main(arguments: list[str]) -> int:
     return 1 if missed else 0
 
 
-def _run(jobs: list[Job], options: argparse.Namespace, console: Console) -> list[ScoreCard]:
+def run_shown(jobs: list[Job], settings: PipelineSettings, processes: int, console: Console) -> list[ScoreCard]:
+    """Run the jobs, saying of each what came of it as it ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("evaluate", total=len(jobs))
@@ -88,8 +90,7 @@ def _run(jobs: list[Job], options: argparse.Namespace, console: Console) -> list
             )
             progress.advance(task)
 
-        settings = pipeline_settings(options.config)
-        return run_grid(jobs, settings, processes=options.processes, done=done)
+        return run_grid(jobs, settings, processes=processes, done=done)
 
 
 if __name__ == "__main__":

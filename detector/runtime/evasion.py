@@ -1,0 +1,352 @@
+"""Where detection breaks down: one dial of a campaign is turned at a time, until half of it is served.
+
+    BASE ─► dial turned to its values, easiest first ─► a job each ─► served share at each value
+                                                                        │
+                  100 % ┤             ●──●                               ▼
+                   50 % ┤- - - - - ⁄- - - - -      the breakdown: where the line first crosses one half
+                    0 % ┤●──●──●──●
+                        └────────────────── harder to see ─►
+
+The base is an easy campaign with nothing but its content to be found by: 100 young accounts, one template,
+13 exchanges an account and day, no shared payment, network, client or mail. So a dial shows what it costs the
+detector by itself; an operator who turns several at once goes further than those lines, and the last two
+dials are such mixtures: bare questions asked ever more rarely, and a reseller.
+
+A campaign lives for `CAMPAIGN_DAYS`, and one that was not found by then counts as served whole: a breakdown at
+few exchanges is one of a short stretch, and would come later in a longer one. Between two values tried the place is
+interpolated on the dial's own scale, which says no more than that it lies between them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from html import escape
+from typing import Final, Literal
+
+from rich.table import Table
+
+from detector.runtime.evaluate import OURS
+from detector.runtime.grid import SMALL_SCALE, Job
+from detector.runtime.report import cohort_rows, document, percent, plain
+from detector.scorecard import ScoreCard
+from detector.simulate import Content, Dials, Scenario
+
+HALF: Final = 0.5
+START_DAY: Final = 2.0
+CAMPAIGN_DAYS: Final = 2.0
+
+BASE: Final = Dials(
+    accounts=round(100 / SMALL_SCALE),
+    per_account_day=13.0,
+    start_day=START_DAY,
+    days=CAMPAIGN_DAYS,
+    content=(Content(family="coding"),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """One property of a campaign and the values tried, easiest to detect first, at least two, all different.
+
+    `turned` gives the campaign at a value. On a logarithmic dial every value is above 0.
+    """
+
+    name: str
+    title: str
+    values: tuple[float, ...]
+    turned: Callable[[float], Dials]
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """Return where a value stands on the dial: 0 at the easiest one tried, 1 at the hardest."""
+        first, last = self._on_scale(self.values[0]), self._on_scale(self.values[-1])
+        return (self._on_scale(value) - first) / (last - first)
+
+    def at(self, place: float) -> float:
+        """Return the value at a place: the inverse of `place`."""
+        first, last = self._on_scale(self.values[0]), self._on_scale(self.values[-1])
+        found = first + place * (last - first)
+        return 10.0**found if self.logarithmic else found
+
+    def _on_scale(self, value: float) -> float:
+        return math.log10(value) if self.logarithmic else value
+
+
+def _asking(kind: Literal["scaffold", "naked"] = "scaffold", templates: float = 1, paraphrase: float = 0.0) -> Dials:
+    part = replace(BASE.content[0], kind=kind, templates=int(templates), paraphrase=paraphrase)
+    return replace(BASE, content=(part,))
+
+
+def _sharing(share: float, of: Dials) -> Dials:
+    return replace(of, shared_payment=share, shared_network=share, shared_client=share, shared_email=share)
+
+
+DIALS: Final = (
+    Dial(
+        "rate",
+        "exchanges per account and day",
+        (857, 13, 5.6, 2, 0.5, 0.2),
+        lambda x: replace(BASE, per_account_day=x),
+        logarithmic=True,
+    ),
+    Dial(
+        "accounts",
+        "accounts",
+        (300, 100, 30, 15, 11, 8),
+        lambda x: replace(BASE, accounts=round(x / SMALL_SCALE)),
+        logarithmic=True,
+    ),
+    Dial("templates", "templates", (1, 10, 100, 1000), lambda x: _asking(templates=x), logarithmic=True),
+    Dial("paraphrase", "share of the wording made anew", (0, 0.3, 0.6, 1), lambda x: _asking(paraphrase=x)),
+    Dial("mixed", "share of unrelated traffic", (0, 0.5, 0.9, 0.95), lambda x: replace(BASE, mixed=x)),
+    Dial("aged", "share of aged accounts", (0, 0.5, 0.9, 1), lambda x: replace(BASE, aged=x)),
+    Dial("churn", "accounts replaced per account and day", (0, 1, 3, 10), lambda x: replace(BASE, churn_per_day=x)),
+    Dial(
+        "naked",
+        "bare questions: share of accounts that share payment, network, client and mail",
+        (1, 0.5, 0.2, 0),
+        lambda x: _sharing(x, _asking(kind="naked")),
+    ),
+    Dial(
+        "naked-rate",
+        "bare questions, nothing shared: exchanges per account and day",
+        (13, 5.6, 2, 1),
+        lambda x: replace(_asking(kind="naked"), per_account_day=x),
+        logarithmic=True,
+    ),
+    Dial(
+        "reseller",
+        "unrelated traffic in accounts half of which are aged, each in its own rhythm",
+        (0, 0.5, 0.8, 0.9),
+        lambda x: replace(BASE, mixed=x, aged=0.5, timing="human"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A dial at one value: the detector's cards, one per seed, at least one."""
+
+    value: float
+    cards: tuple[ScoreCard, ...]
+
+    @property
+    def shares(self) -> list[float]:
+        """The served share of each seed; a campaign without an exchange was served whole."""
+        return [1.0 if c.served_share is None else c.served_share for c in self.cards]
+
+    @property
+    def served(self) -> float:
+        """The mean served share."""
+        return sum(self.shares) / len(self.shares)
+
+    @property
+    def hours(self) -> list[float]:
+        """The hours to detect of the seeds in which it was detected."""
+        return [c.hours_to_detect for c in self.cards if c.hours_to_detect is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Half was first served at about `at`, between the values `held` and `broken`; the first value had none before."""
+
+    at: float
+    held: float | None
+    broken: float
+
+
+def name_of(dials: Dials) -> str:
+    """Return what is different from the base campaign, which is called so."""
+    turned = [*_differences(BASE, dials), *_differences(BASE.content[0], dials.content[0])]
+    return " ".join(turned) or "base"
+
+
+def _differences(usual: Dials | Content, turned: Dials | Content) -> Iterator[str]:
+    for field in fields(usual):
+        value = getattr(turned, field.name)
+        if field.name != "content" and value != getattr(usual, field.name):
+            yield f"{field.name}={value}"
+
+
+def sweep(dials: Sequence[Dial], seeds: Sequence[int]) -> list[Job]:
+    """Return the jobs of all dials, seed by seed; a campaign that stands on several dials is run once."""
+    turned = dict.fromkeys(dial.turned(value) for dial in dials for value in dial.values)
+    worlds = [Scenario(START_DAY + CAMPAIGN_DAYS, (campaign,), least_accounts=1) for campaign in turned]
+    return [Job(name_of(world.campaigns[0]), seed, SMALL_SCALE, world=world) for seed in seeds for world in worlds]
+
+
+def points(dial: Dial, cards: Sequence[ScoreCard]) -> list[Point]:
+    """Return the points of a dial for which there are cards of the detector, easiest first."""
+    found = []
+    for value in dial.values:
+        same = tuple(c for c in cards if c.system == OURS and c.scenario == name_of(dial.turned(value)))
+        if same:
+            found.append(Point(value, same))
+    return found
+
+
+def breakdown(dial: Dial, tried: Sequence[Point]) -> Breakdown | None:
+    """Return where the mean served share first reaches one half on the way to what is hard; None: nowhere tried."""
+    for before, point in zip((None, *tried[:-1]), tried, strict=True):
+        if point.served < HALF:
+            continue
+        if before is None:
+            return Breakdown(point.value, None, point.value)
+        part = (HALF - before.served) / (point.served - before.served)
+        held, broken = dial.place(before.value), dial.place(point.value)
+        return Breakdown(dial.at(held + part * (broken - held)), before.value, point.value)
+    return None
+
+
+# ------------------------------------------------------------------------------------------- in words
+
+_HEAD: Final = ("served share", "recall, all accounts", "benign flagged", "hours to detect")
+
+
+def said(found: Breakdown | None) -> str:
+    """Say where it breaks down, with what was really tried on both sides."""
+    if found is None:
+        return "not reached"
+    if found.held is None:
+        return f"from {plain(found.broken)} on, the easiest value tried"
+    return f"{plain(found.at)} (between {plain(found.held)} and {plain(found.broken)})"
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    recalls = [c.recall_all for c in point.cards if c.recall_all is not None]
+    days = sum(c.benign_account_days for c in point.cards)
+    return (
+        _spread(point.shares, percent),
+        _spread(recalls, percent) if recalls else "-",
+        f"{sum(c.false_flags for c in point.cards)} in {days:,} account-days",
+        (_spread(point.hours, plain) if point.hours else "never")
+        + (f", {len(point.hours)} of {len(point.cards)}" if 0 < len(point.hours) < len(point.cards) else ""),
+    )
+
+
+def _spread(figures: Sequence[float], write: Callable[[float], str]) -> str:
+    """Write the mean, and the least and most where they differ."""
+    mean, low, high = write(sum(figures) / len(figures)), write(min(figures)), write(max(figures))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def table(dial: Dial, tried: Sequence[Point]) -> Table:
+    """Return a row for each value tried, for the terminal; the title says where the dial breaks down."""
+    made = Table(title=f"{dial.title}: half is served at {said(breakdown(dial, tried))}", title_justify="left")
+    for title in (dial.name, *_HEAD):
+        made.add_column(title, justify="right")
+    for point in tried:
+        made.add_row(plain(point.value), *_cells(point))
+    return made
+
+
+# ------------------------------------------------------------------------------------------- the page
+
+Height = tuple[float, float, float]
+"""Least, mean and most over the seeds, each from 0 (bottom) to 1 (top)."""
+
+_LEAST_HOURS: Final = 0.25  # shorter times to detect are drawn here
+_HOURS: Final = 24 * CAMPAIGN_DAYS
+
+
+def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = "") -> str:
+    """Return the whole page: where each dial breaks down, its two plots and figures, and who was flagged wrongly."""
+    title = "Where detection breaks down"
+    found = {dial.name: points(dial, cards) for dial in dials}
+    rows = "".join(
+        f"<tr><td>{escape(dial.title)}</td><td>{', '.join(plain(p.value) for p in found[dial.name])}</td>"
+        f"<td>{escape(said(breakdown(dial, found[dial.name])))}</td></tr>"
+        for dial in dials
+    )
+    parts = [
+        f"<h1>{title}</h1>",
+        (
+            f'<p class="note">{escape(note)} One dial of an easy campaign is turned at a time (100 young accounts, one '
+            "template, 13 exchanges an account and day, nothing shared but content). Simulated traffic; a campaign "
+            f"lasts {CAMPAIGN_DAYS:g} days, and one not found by then was served whole.</p>"
+        ),
+        f"<table><tr><th>dial</th><th>tried</th><th>half is served at</th></tr>{rows}</table>",
+    ]
+    for dial in dials:
+        parts += [f"<h2>{escape(dial.title)}</h2>", _plots(dial, found[dial.name]), _figures(dial, found[dial.name])]
+    parts += [
+        "<h2>False flags per benign cohort, all runs</h2>",
+        cohort_rows([c for c in cards if c.system == OURS]),
+    ]
+    return document(title, parts)
+
+
+def _figures(dial: Dial, tried: Sequence[Point]) -> str:
+    head = "".join(f"<th>{title}</th>" for title in (dial.name, *_HEAD))
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in (plain(point.value), *_cells(point)))}</tr>"
+        for point in tried
+    )
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _plots(dial: Dial, tried: Sequence[Point]) -> str:
+    served = [(min(p.shares), p.served, max(p.shares)) for p in tried]
+    hours = [_height(p.hours) if len(p.hours) == len(p.cards) else None for p in tried]
+    shares = [(x, percent(x)) for x in (0.0, HALF, 1.0)]
+    times = [(_place_of(h), f"{h:g} h") for h in (_LEAST_HOURS, 1, 6, 24, _HOURS)]
+    return (
+        _plot(dial, tried, "served share", served, shares)
+        + _plot(dial, tried, "time to detect (ring: not in every seed)", hours, times)
+        + '<p class="note">The band is from the least to the most over the seeds; dashed: one half.</p>'
+    )
+
+
+def _height(hours: Sequence[float]) -> Height:
+    return _place_of(min(hours)), _place_of(sum(hours) / len(hours)), _place_of(max(hours))
+
+
+def _place_of(hours: float) -> float:
+    within = min(max(hours, _LEAST_HOURS), _HOURS)
+    return math.log(within / _LEAST_HOURS) / math.log(_HOURS / _LEAST_HOURS)
+
+
+def _plot(
+    dial: Dial,
+    tried: Sequence[Point],
+    title: str,
+    heights: Sequence[Height | None],
+    ticks: Sequence[tuple[float, str]],
+) -> str:
+    """Return a line with its band over the dial, hard to the right; a ring at the top where there is no figure."""
+    left, top, width, height = 52, 24, 430, 170
+
+    def x(value: float) -> float:
+        return left + width * dial.place(value)
+
+    def y(share: float) -> float:
+        return top + height * (1 - share)
+
+    known = [(x(p.value), h) for p, h in zip(tried, heights, strict=True) if h is not None]
+    upper = [f"{at:.1f},{y(high):.1f}" for at, (_, _, high) in known]
+    lower = [f"{at:.1f},{y(low):.1f}" for at, (low, _, _) in reversed(known)]
+    line = " ".join(f"{at:.1f},{y(mean):.1f}" for at, (_, mean, _) in known)
+    marks = [
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#d8dce2"/>',
+        f'<text x="{left}" y="14">{escape(title)}</text>',
+        f'<polygon points="{" ".join(upper + lower)}" fill="#b3261e" fill-opacity="0.15"/>',
+        f'<polyline points="{line}" fill="none" stroke="#b3261e" stroke-width="2"/>',
+    ]
+    for share, label in ticks:
+        if label == percent(HALF):
+            ends = f'x1="{left}" x2="{left + width}" y1="{y(share)}" y2="{y(share)}"'
+            marks.append(f'<line {ends} stroke="#8a94a3" stroke-dasharray="4 3"/>')
+        marks.append(f'<text x="{left - 6}" y="{y(share) + 4:.1f}" text-anchor="end">{label}</text>')
+    for point, found in zip(tried, heights, strict=True):
+        at = x(point.value)
+        cells = dict(zip(_HEAD, _cells(point), strict=True))
+        tip = f"<title>{escape(f'{plain(point.value)}: ' + '; '.join(f'{k} {v}' for k, v in cells.items()))}</title>"
+        look = 'fill="none" stroke="#b3261e"' if found is None else 'fill="#b3261e"'
+        marks.append(
+            f'<circle cx="{at:.1f}" cy="{y(1 if found is None else found[1]):.1f}" r="4" {look}>{tip}</circle>'
+        )
+        marks.append(f'<text x="{at:.1f}" y="{top + height + 16}" text-anchor="middle">{point.value:g}</text>')
+    frame = f'viewBox="0 0 {left + width + 20} {top + height + 24}" width="500" role="img"'
+    return f"<svg {frame}>{''.join(marks)}</svg>"
