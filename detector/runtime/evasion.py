@@ -87,22 +87,22 @@ DIALS: Final = (
     Dial(
         "rate",
         "exchanges per account and day",
-        (857, 13, 5.6, 2, 0.5, 0.2),
+        (857, 13, 5.6, 2, 0.5, 0.2, 0.1),
         lambda x: replace(BASE, per_account_day=x),
         logarithmic=True,
     ),
     Dial(
         "accounts",
         "accounts",
-        (300, 100, 30, 15, 11, 8),
+        (300, 100, 30, 15, 10, 8),
         lambda x: replace(BASE, accounts=round(x / SMALL_SCALE)),
         logarithmic=True,
     ),
-    Dial("templates", "templates", (1, 10, 100, 1000), lambda x: _asking(templates=x), logarithmic=True),
+    Dial("templates", "templates", (1, 10, 100, 1000, 10_000), lambda x: _asking(templates=x), logarithmic=True),
     Dial("paraphrase", "share of the wording made anew", (0, 0.3, 0.6, 1), lambda x: _asking(paraphrase=x)),
     Dial("mixed", "share of unrelated traffic", (0, 0.5, 0.9, 0.95), lambda x: replace(BASE, mixed=x)),
     Dial("aged", "share of aged accounts", (0, 0.5, 0.9, 1), lambda x: replace(BASE, aged=x)),
-    Dial("churn", "accounts replaced per account and day", (0, 1, 3, 10), lambda x: replace(BASE, churn_per_day=x)),
+    Dial("churn", "accounts replaced per account and day", (0, 1, 10), lambda x: replace(BASE, churn_per_day=x)),
     Dial(
         "naked",
         "bare questions: share of accounts that share payment, network, client and mail",
@@ -112,14 +112,14 @@ DIALS: Final = (
     Dial(
         "naked-rate",
         "bare questions, nothing shared: exchanges per account and day",
-        (13, 5.6, 2, 1),
+        (25.6, 13, 8, 5.6, 2),
         lambda x: replace(_asking(kind="naked"), per_account_day=x),
         logarithmic=True,
     ),
     Dial(
         "reseller",
         "unrelated traffic in accounts half of which are aged, each in its own rhythm",
-        (0, 0.5, 0.8, 0.9),
+        (0, 0.2, 0.35, 0.5, 0.9),
         lambda x: replace(BASE, mixed=x, aged=0.5, timing="human"),
     ),
 )
@@ -265,7 +265,8 @@ def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = 
         (
             f'<p class="note">{escape(note)} One dial of an easy campaign is turned at a time (100 young accounts, one '
             "template, 13 exchanges an account and day, nothing shared but content). Simulated traffic; a campaign "
-            f"lasts {CAMPAIGN_DAYS:g} days, and one not found by then was served whole.</p>"
+            f"lasts {CAMPAIGN_DAYS:g} days, and one not found by then was served whole. Bands are from the least to the most over the "
+            "seeds, dashed is one half.</p>"
         ),
         f"<table><tr><th>dial</th><th>tried</th><th>half is served at</th></tr>{rows}</table>",
     ]
@@ -292,10 +293,8 @@ def _plots(dial: Dial, tried: Sequence[Point]) -> str:
     hours = [_height(p.hours) if len(p.hours) == len(p.cards) else None for p in tried]
     shares = [(x, percent(x)) for x in (0.0, HALF, 1.0)]
     times = [(_place_of(h), f"{h:g} h") for h in (_LEAST_HOURS, 1, 6, 24, _HOURS)]
-    return (
-        _plot(dial, tried, "served share", served, shares)
-        + _plot(dial, tried, "time to detect (ring: not in every seed)", hours, times)
-        + '<p class="note">The band is from the least to the most over the seeds; dashed: one half.</p>'
+    return _plot(dial, tried, "served share", served, shares) + _plot(
+        dial, tried, "time to detect (ring: not in every seed)", hours, times
     )
 
 
