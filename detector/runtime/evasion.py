@@ -265,15 +265,19 @@ def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = 
         (
             f'<p class="note">{escape(note)} One dial of an easy campaign is turned at a time (100 young accounts, one '
             "template, 13 exchanges an account and day, nothing shared but content). Simulated traffic; a campaign "
-            f"lasts {CAMPAIGN_DAYS:g} days, and one not found by then was served whole. Bands are from the least to the most over the "
-            "seeds, dashed is one half.</p>"
+            f"lasts {CAMPAIGN_DAYS:g} days, and one not found by then was served whole. Bands are from the least to "
+            "the most over the seeds, dashed is one half.</p>"
         ),
         f"<table><tr><th>dial</th><th>tried</th><th>half is served at</th></tr>{rows}</table>",
     ]
     for dial in dials:
         parts += [f"<h2>{escape(dial.title)}</h2>", _plots(dial, found[dial.name]), _figures(dial, found[dial.name])]
     parts += [
-        "<h2>False flags per benign cohort, all runs</h2>",
+        "<h2>False flags per benign cohort, all runs together</h2>",
+        (
+            '<p class="note">The runs of one seed have the same benign accounts beside another campaign, so that they are '
+            "no independent samples: the intervals are too narrow.</p>"
+        ),
         cohort_rows([c for c in cards if c.system == OURS]),
     ]
     return document(title, parts)
