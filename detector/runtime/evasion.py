@@ -234,7 +234,7 @@ def _spread(figures: Sequence[float], write: Callable[[float], str]) -> str:
 
 def table(dial: Dial, tried: Sequence[Point]) -> Table:
     """Return a row for each value tried, for the terminal; the title says where the dial breaks down."""
-    made = Table(title=f"{dial.title}: half is served at {said(breakdown(dial, tried))}", title_justify="left")
+    made = Table(title=f"{dial.title}: 50 % served at: {said(breakdown(dial, tried))}", title_justify="left")
     for title in (dial.name, *_HEAD):
         made.add_column(title, justify="right")
     for point in tried:
@@ -268,15 +268,15 @@ def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = 
             f"lasts {CAMPAIGN_DAYS:g} days, and one not found by then was served whole. Bands are from the least to "
             "the most over the seeds, dashed is one half.</p>"
         ),
-        f"<table><tr><th>dial</th><th>tried</th><th>half is served at</th></tr>{rows}</table>",
+        f"<table><tr><th>dial</th><th>tried</th><th>50 % served at</th></tr>{rows}</table>",
     ]
     for dial in dials:
         parts += [f"<h2>{escape(dial.title)}</h2>", _plots(dial, found[dial.name]), _figures(dial, found[dial.name])]
     parts += [
         "<h2>False flags per benign cohort, all runs together</h2>",
         (
-            '<p class="note">The runs of one seed have the same benign accounts beside another campaign, so that they are '
-            "no independent samples: the intervals are too narrow.</p>"
+            '<p class="note">The runs of one seed have the same benign accounts beside another campaign, so that '
+            "they are no independent samples: the intervals are too narrow.</p>"
         ),
         cohort_rows([c for c in cards if c.system == OURS]),
     ]

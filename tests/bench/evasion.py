@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     for dial in dials:
         console.print(table(dial, points(dial, cards)))
     for dial in dials:
-        console.print(f"{dial.title}: half is served at {said(breakdown(dial, points(dial, cards)))}")
+        console.print(f"{dial.title}: 50 % served at: {said(breakdown(dial, points(dial, cards)))}")
     console.print(f"{options.out}/index.html")
     return 0
 

@@ -146,7 +146,7 @@ def test_the_table_has_the_mean_and_the_spread_over_the_seeds() -> None:
     assert "2.5 (2 to 3)" in text
     assert "3, 1 of 2" in text  # the seed in which it was found
     assert "0 in 4 account-days" in text
-    assert "a share: half is served at 0.671 (between 0.5 and 0.9)" in text
+    assert "a share: 50 % served at: 0.671 (between 0.5 and 0.9)" in text
 
 
 def test_a_campaign_that_was_never_found_has_no_time() -> None:
