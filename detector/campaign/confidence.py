@@ -8,7 +8,10 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 - what is over within an hour and a half is at most `watch`, unless it took more than a class could ask
   (half of that time when it comes from all over and nobody asks what another asked: that is no class);
   what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
-  well pay for all of it.
+  well pay for all of it;
+- what is no younger than the population must be spread evenly over its accounts: a new release of a popular
+  tool has users of all ages too, but a few of them use it much and most hardly;
+- the many accounts of one organisation are one customer, not a campaign.
 """
 
 from __future__ import annotations
@@ -47,10 +50,12 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
     in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
     far_apart = strength.get("spread", math.nan) >= 0.9 and strength.get("work_list", math.nan) >= 0.9
+    of_all_ages = strength.get("young_surplus", math.nan) < 0.1  # NaN: unknown is not old
+    uneven = of_all_ages and not strength.get("evenness", math.nan) >= 0.5
     few = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0) < LEAST_UNITS
     least_hours = 72.0 if in_one_place else 0.75 if far_apart else 1.5
     most_requests = 50_000 if in_one_place else 5_000
     brief = hours < least_hours and requests < most_requests
-    if score < WARNING_AT or repeats or brief or few:
+    if score < WARNING_AT or repeats or brief or uneven or few:
         return "watch"
     return "critical" if score >= CRITICAL_AT and strength.get("size", 0.0) > 0.5 else "warning"

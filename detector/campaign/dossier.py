@@ -57,6 +57,8 @@ def compose(
             "links": _links(links),
             "capabilities": _capabilities(accounts["capabilities"]),
             "models": dict(sorted(models.items(), key=lambda item: (-item[1], item[0]))[:10]),
+            "requests_in_common": campaign.asked,
+            "mixed_members": {"accounts": campaign.mixed, "share_in_common": round(campaign.mixed_share, 4)},
             "merged_from": list(campaign.merged_from),
         },
         shadow=shadow,

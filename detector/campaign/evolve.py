@@ -39,6 +39,9 @@ class Campaign:
     read_ms: int = 0
     read_at_edges: int = 0
     typical: float = -1.0  # requests of a member through its links, the median; -1 before they were counted
+    asked: int = 0  # requests of its members through its links
+    mixed: int = 0  # members that ask for other things in the main
+    mixed_share: float = 0.0  # of what those ask, the campaign's, the median
     touched: int = 0  # edges changed since it was read
     raised: bool = False
     merged_from: list[str] = field(default_factory=list)

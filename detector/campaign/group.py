@@ -33,11 +33,13 @@ from scipy.sparse import csgraph
 from detector.campaign.link import IDENTITY
 from detector.campaign.membership import through
 from detector.campaign.observation import LinkKind
+from detector.campaign.prevalence import purity, surprise
 from detector.event import F64, I32, I64, U8, U64, Mask
 
 HOUR_MS: Final = 3_600_000
 MOST_BY_CHANCE: Final = 0.7  # a campaign may be most of what stands out: then its own links still join
 JOINED_NATS: Final = 3.0
+MIXED_BELOW: Final = 0.5  # of its requests through the group's links, an account is a mixed member
 MOST_LINKS_EACH: Final = 256  # of an account, when links are grouped
 
 
@@ -140,6 +142,18 @@ def attributed(group: GroupColumns) -> F64:
     return through(group.account, group.kind[group.link], group.count, len(group.age))
 
 
+def in_common(group: GroupColumns) -> tuple[int, int, float]:
+    """Return the requests through the group's links, the mixed accounts, and the share that those ask through them.
+
+    A mixed account mostly asks for other things; the share is the median of theirs.
+    An operator who resells access serves unrelated customers with the same accounts: those customers are no part of it.
+    """
+    asked = attributed(group)
+    share = np.minimum(1.0, asked / np.maximum(group.requests, 1))
+    mixed = share[share < MIXED_BELOW]
+    return int(asked.sum()), len(mixed), float(np.median(mixed)) if len(mixed) else 0.0
+
+
 def units(group: GroupColumns) -> int:
     """Return the number of accounts, those of one organisation counted once."""
     known = group.org != 0
@@ -184,10 +198,12 @@ def _young_surplus(group: GroupColumns) -> Reading:
     if young + established == 0:
         return Reading("young_surplus", float("nan"), None, group.young_share, "the age of the accounts is unknown")
     share = young / (young + established)
-    strength = ramp(share, min(0.9, 1.5 * group.young_share), 0.95)
+    counts = np.array([young], np.int32), np.array([established], np.int32)
+    excess = float(purity(*counts, group.young_share)[0])
+    nats = float(surprise(*counts, group.young_share)[0])
     return Reading(
         "young_surplus",
-        strength,
+        ramp(excess, 0.5, 0.95) * ramp(nats, 2.0, 12.0),
         share,
         group.young_share,
         f"{share:.0%} of its accounts are younger than 30 days; of all active accounts {group.young_share:.0%} are",

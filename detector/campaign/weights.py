@@ -119,9 +119,10 @@ def render(file: WeightsFile) -> str:
 
 
 def _toml(value: str | Sequence[str]) -> str:
-    """Write text, or a list of texts, a few to a line; JSON's text is TOML's."""
+    """Write text, line by line where it has several, or a list of texts, a few to a line; JSON's text is TOML's."""
     if isinstance(value, str):
-        return msgspec.json.encode(value).decode()
+        rows = [msgspec.json.encode(row).decode() for row in value.split("\n")]
+        return rows[0] if len(rows) == 1 else '"""\n' + "\n".join(row[1:-1] for row in rows) + '"""'
     lines, line = [], "   "
     for part in (f" {_toml(text)}," for text in value):
         if len(line) + len(part) > _WIDTH:

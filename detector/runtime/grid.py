@@ -80,15 +80,25 @@ class Job:
 
 
 def jobs_of(
-    scenarios: Sequence[str], seeds: int, *, full: bool, baselines: bool = True, first_seed: int = FIRST_SEED
+    scenarios: Sequence[str],
+    seeds: int,
+    *,
+    full: bool,
+    baselines: bool = True,
+    first_seed: int = FIRST_SEED,
+    scale: float | None = None,
 ) -> list[Job]:
-    """Return the jobs of a grid, seed by seed; baselines run with the first seed, they vary less than they cost."""
+    """Return the jobs of a grid, seed by seed; baselines run with the first seed, they vary less than they cost.
+
+    A small grid cuts the days as well, so that a campaign lasts two; `scale` multiplies the accounts of the whole
+    duration instead, which is what a served share is about.
+    """
     return [
         Job(
             s,
             seed,
-            1.0 if full else SMALL_SCALE,
-            None if full else SMALL_DAYS_OF.get(s, SMALL_DAYS),
+            scale if scale is not None else 1.0 if full else SMALL_SCALE,
+            None if full or scale is not None else SMALL_DAYS_OF.get(s, SMALL_DAYS),
             baselines and seed == first_seed,
         )
         for seed in range(first_seed, first_seed + seeds)

@@ -23,7 +23,7 @@ from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
-from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, read
+from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, in_common, read
 from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import LinkKind
@@ -282,6 +282,8 @@ class CampaignPartition:
                 changed.add(number)
             else:
                 self.links["read_uses"][link_rows[link[mine]]] = uses[label[link[mine[0]]]]
+        for number in sorted(changed & self.campaigns.keys()):
+            self._reread(self.campaigns[number], step_ms)
         return changed
 
     def _worth(self, label: I64, link_rows: I64, of: I64, account: I64, count: I64) -> tuple[I64, Mask]:
@@ -370,7 +372,6 @@ class CampaignPartition:
             self.links["owner"][np.unique(link_rows)] = campaign.number
         if known and not self._attach(campaign, edges, link_rows, step_ms):
             return 0
-        self._reread(campaign, step_ms)
         return campaign.number
 
     def _holding(self, keys: U64) -> list[Campaign]:
@@ -420,9 +421,11 @@ class CampaignPartition:
         group = self._columns(shared, shared_rows, step_ms)
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
-        own = edges[self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number]
+        own = edges[self.accounts["campaign"][self.edges["who"][edges]] == campaign.number]
         members = self._columns(own, self.edges["of"][own], step_ms) if len(own) else None
         campaign.readings = self._told(shared, read(group, members))
+        if members:
+            campaign.asked, campaign.mixed, campaign.mixed_share = in_common(members)
         asked = attributed(group)
         campaign.typical = float(np.median(asked))
         campaign.score = confidence(campaign.readings, self.settings.weights)

@@ -1,6 +1,6 @@
 """`make evaluate`: the score card of every scenario, beside the baselines, over seeds.
 
-    python -m tests.bench.evaluate [--full] [--seeds 5] [--only relay,quiet] [--config FILE]
+    python -m tests.bench.evaluate [--full | --scale 0.1] [--seeds 5] [--only relay,quiet] [--config FILE]
     python -m tests.bench.evaluate --streams FOLDER…     recorded streams instead, a folder each
 
 Exit code 1 when a bar is missed.
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
     """Run the grid; return the exit code."""
     parser = argparse.ArgumentParser(prog="evaluate", description="score cards of named scenarios over seeds")
     parser.add_argument("--full", action="store_true", help="public sizes instead of some minutes")
+    parser.add_argument("--scale", type=float, metavar="X", help="so much of the public accounts, all of the days")
     parser.add_argument("--seeds", type=int, help="how many; 5, or 3 in the small grid")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seeds below the default are for tuning")
     parser.add_argument("--only", help="scenarios, separated by commas")
@@ -52,7 +53,12 @@ def main(arguments: list[str]) -> int:
     else:
         seeds = options.seeds or (5 if options.full else 3)
         jobs = jobs_of(
-            scenarios, seeds, full=options.full, baselines=not options.no_baselines, first_seed=options.first_seed
+            scenarios,
+            seeds,
+            full=options.full,
+            baselines=not options.no_baselines,
+            first_seed=options.first_seed,
+            scale=options.scale,
         )
     console = Console() if sys.stdout.isatty() else Console(width=240)
     try:
@@ -61,8 +67,7 @@ def main(arguments: list[str]) -> int:
     except DetectorError as error:
         console.print(f"evaluate: {error}", style="red")
         return 2 if isinstance(error, ConfigError) else 1
-    what = "at full size" if options.full else "recorded streams" if options.streams else "small"
-    note = f"{len(jobs)} runs, {what}; simulated traffic unless a stream says otherwise."
+    note = f"{len(jobs)} runs, {_size(options)}; simulated traffic unless a stream says otherwise."
     write_results(options.out, cards, bars, "Score card", note)
     console.print(summary_table(cards))
     console.print(cohort_table([card for card in cards if card.system == OURS]))
@@ -73,6 +78,14 @@ def main(arguments: list[str]) -> int:
         f"{sum(map(len, bars.values())) - len(missed)} bars held, {len(missed)} missed; {options.out}/index.html"
     )
     return 1 if missed else 0
+
+
+def _size(options: argparse.Namespace) -> str:
+    if options.streams:
+        return "recorded streams"
+    if options.scale is not None:
+        return f"{options.scale:.1%} of the public accounts, all days"
+    return "at full size" if options.full else "small"
 
 
 def run_shown(jobs: list[Job], settings: PipelineSettings, processes: int, console: Console) -> list[ScoreCard]:

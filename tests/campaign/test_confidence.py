@@ -65,6 +65,12 @@ def test_what_repeats_each_other_is_watched_whatever_else_it_shows() -> None:
     assert loud(work_list=math.nan) == "critical"  # unknown is no repeat
 
 
+def test_what_accounts_of_all_ages_use_must_be_spread_evenly_over_them() -> None:
+    assert loud(young_surplus=0.0) == "critical"
+    assert loud(young_surplus=0.0, evenness=0.4) == loud(young_surplus=0.0, evenness=math.nan) == "watch"
+    assert loud(young_surplus=math.nan, evenness=0.4) == loud(young_surplus=0.2, evenness=0.4) == "critical"
+
+
 def test_one_customer_with_many_accounts_is_watched_whatever_they_do() -> None:
     assert loud(units=1.0) == loud(units=7.0) == "watch"
     assert loud(units=8.0) == "critical"

@@ -15,6 +15,7 @@ from detector.campaign.observation import CAPABILITIES, LinkKind
 from detector.campaign.weights import DEFAULT
 from detector.finding import Finding, encode
 
+WEIGHTS = msgspec.structs.replace(DEFAULT, young_surplus=4.0, duration=2.0, size=2.0)
 READINGS = [
     Reading("size", 0.5, 40.0, 5.0, "40 unrelated accounts share the links of this group"),
     Reading("young_surplus", 1.0, 1.0, 0.15, "100% of its accounts are younger than 30 days"),
@@ -24,9 +25,18 @@ READINGS = [
 ]
 
 
-def finding(severity: str = "warning", *, raised: bool = False, **more: Any) -> Finding:
+def finding(
+    severity: str = "warning",
+    *,
+    raised: bool = False,
+    asked: int = 0,
+    mixed: int = 0,
+    mixed_share: float = 0.0,
+    **more: Any,
+) -> Finding:
     campaign = Campaign(1, "c-1", 1_000, 9_000, newborn=False, score=0.98765432, severity=severity, readings=READINGS)
     campaign.members, campaign.raised, campaign.seq = {1, 2, 3}, raised, 4
+    campaign.asked, campaign.mixed, campaign.mixed_share = asked, mixed, mixed_share
     capabilities = np.zeros((3, len(CAPABILITIES)), np.int32)
     capabilities[:, 0], capabilities[0, 2] = 3, 3
     links = {
@@ -49,7 +59,7 @@ def finding(severity: str = "warning", *, raised: bool = False, **more: Any) -> 
         "models": {"s": 2, "l": 9},
         "shadow": False,
     }
-    return compose(campaign, 10_000, weights=DEFAULT, **{**given, **more})
+    return compose(campaign, 10_000, weights=WEIGHTS, **{**given, **more})
 
 
 def test_reasons_are_sentences_with_numbers_the_heaviest_first() -> None:
@@ -70,6 +80,12 @@ def test_evidence_says_for_each_kind_of_link_how_many_share_the_widest() -> None
         {"kind": "head", "links": 1, "accounts": 40, "young": 39, "established": 1, "surprise_nats": 70.1},
         {"kind": "template", "links": 2, "accounts": 30, "young": 30, "established": 0, "surprise_nats": 56.0},
     ]
+
+
+def test_evidence_says_how_much_of_it_the_campaign_asked_and_who_serves_others_as_well() -> None:
+    evidence = finding(asked=14, mixed=2, mixed_share=0.123456).evidence
+    assert evidence["requests_in_common"] == 14
+    assert evidence["mixed_members"] == {"accounts": 2, "share_in_common": 0.1235}
 
 
 def test_evidence_holds_capability_shares_and_models() -> None:

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, ramp, read, units
+from detector.campaign.group import (
+    GroupColumns,
+    Reading,
+    attributed,
+    components,
+    few_each,
+    in_common,
+    ramp,
+    read,
+    units,
+)
 from detector.campaign.link import IDENTITY
 from detector.campaign.observation import LinkKind
 
@@ -179,6 +189,27 @@ def test_new_accounts_stand_out_and_the_mix_of_the_population_does_not() -> None
     mixed = np.where(np.arange(40) % 7 == 0, 1, 2).astype(np.int32)
     assert strength("young_surplus", group(**even())) == 1
     assert strength("young_surplus", group(**even(), age=mixed)) == 0
+
+
+def test_half_of_the_accounts_being_new_says_much_of_many_and_little_of_few() -> None:
+    few, many = (np.where(np.arange(n) % 2 == 0, 1, 2).astype(np.int32) for n in (8, 400))
+    assert strength("young_surplus", group(**even(8), age=few)) < 0.3
+    assert strength("young_surplus", group(**even(400), age=many)) > 0.6
+
+
+def test_members_are_counted_placed_and_timed_and_everybody_on_the_links_shows_how_they_are_used() -> None:
+    everyone, members = group(**even(40)), group(**even(12))
+    found = {reading.name: reading for reading in read(everyone, members)}
+    assert found["size"].value == 12
+    alone = {reading.name: reading for reading in read(everyone)}
+    for name in ("young_surplus", "work_list", "evenness", "concentration", "single_turn", "extraction"):
+        assert (found[name].value, found[name].because) == (alone[name].value, alone[name].because)
+
+
+def test_a_mixed_member_asks_for_other_things_in_the_main() -> None:
+    asked = np.full(4, 8, np.int64)
+    assert in_common(group(**even(4), requests=asked)) == (32, 0, 0.0)
+    assert in_common(group(**even(4), requests=asked * np.array([1, 1, 10, 10]))) == (32, 2, pytest.approx(0.1))
 
 
 def test_the_age_of_accounts_may_be_unknown() -> None:

@@ -23,6 +23,8 @@ def test_a_file_is_read_as_it_was_written() -> None:
     assert parse(render(FILE)) == FILE
     bare = msgspec.structs.replace(FILE, fitted=None, checked=None)
     assert parse(render(bare)) == bare
+    quoted = msgspec.structs.replace(bare, reason='two lines, the second of them\n"quoted" with a \\ in it')
+    assert parse(render(quoted)) == quoted
 
 
 def test_the_weights_that_come_with_the_detector_are_dated_and_reviewed_and_say_why() -> None:

@@ -45,6 +45,15 @@ def test_a_grid_has_every_scenario_with_every_seed_and_baselines_once() -> None:
     assert [j.baselines for j in jobs] == [True, True, False, False, False, False]
 
 
+def test_a_small_grid_cuts_the_days_and_a_scale_of_ones_own_does_not() -> None:
+    def size(**more: float) -> tuple[float, float | None]:
+        (job,) = jobs_of(["relay"], 1, full=False, **more)
+        return job.scale, job.days
+
+    assert size() == (0.02, 4.0)
+    assert size(scale=0.2) == (0.2, None)
+
+
 def test_rates_that_a_small_scale_cannot_show_are_bars_of_the_full_grid_only() -> None:
     def metrics(*, full: bool) -> set[str]:
         return {bar.metric for bar in bars_of(["quiet"], full=full)["quiet"]}
