@@ -12,6 +12,9 @@ The base is an easy campaign with nothing but its content to be found by: 100 yo
 detector by itself; an operator who turns several at once goes further than those lines, and the last two
 dials are such mixtures: bare questions asked ever more rarely, and a reseller.
 
+Two shares are looked at. A campaign is actionable once ten of its accounts are known, and what comes after no longer
+counts as served; where few of the others ever follow, only the share served before each account's own flag shows it.
+
 A campaign lives for `CAMPAIGN_DAYS`, and one that was not found by then counts as served whole: a breakdown at
 few exchanges is one of a short stretch, and would come later in a longer one. Between two values tried the place is
 interpolated on the dial's own scale, which says no more than that it lies between them.
@@ -20,6 +23,7 @@ interpolated on the dial's own scale, which says no more than that it lies betwe
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from html import escape
@@ -133,14 +137,14 @@ class Point:
     cards: tuple[ScoreCard, ...]
 
     @property
-    def shares(self) -> list[float]:
+    def served(self) -> list[float]:
         """The served share of each seed; a campaign without an exchange was served whole."""
         return [1.0 if c.served_share is None else c.served_share for c in self.cards]
 
     @property
-    def served(self) -> float:
-        """The mean served share."""
-        return sum(self.shares) / len(self.shares)
+    def served_before_own_flag(self) -> list[float]:
+        """The same, counted until each account's own flag: large where a campaign is seen but few of its accounts."""
+        return [1.0 if c.served_share_by_account is None else c.served_share_by_account for c in self.cards]
 
     @property
     def hours(self) -> list[float]:
@@ -148,9 +152,16 @@ class Point:
         return [c.hours_to_detect for c in self.cards if c.hours_to_detect is not None]
 
 
+Measure = Callable[[Point], Sequence[float]]
+"""A share for each seed."""
+
+SERVED: Final[Measure] = operator.attrgetter("served")
+SERVED_BEFORE_OWN_FLAG: Final[Measure] = operator.attrgetter("served_before_own_flag")
+
+
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Half was first served at about `at`, between the values `held` and `broken`; the first value had none before."""
+    """Half was first served at about `at`, between the values `held` (None: already at the first) and `broken`."""
 
     at: float
     held: float | None
@@ -187,22 +198,29 @@ def points(dial: Dial, cards: Sequence[ScoreCard]) -> list[Point]:
     return found
 
 
-def breakdown(dial: Dial, tried: Sequence[Point]) -> Breakdown | None:
-    """Return where the mean served share first reaches one half on the way to what is hard; None: nowhere tried."""
-    for before, point in zip((None, *tried[:-1]), tried, strict=True):
-        if point.served < HALF:
-            continue
-        if before is None:
+def breakdown(dial: Dial, tried: Sequence[Point], measure: Measure = SERVED) -> Breakdown | None:
+    """Return where the mean of a measure first reaches one half on the way to what is hard; None: nowhere tried."""
+    held: tuple[float, float] | None = None
+    for point in tried:
+        share = _mean(measure(point))
+        if share < HALF:
+            held = point.value, share
+        elif held is None:
             return Breakdown(point.value, None, point.value)
-        part = (HALF - before.served) / (point.served - before.served)
-        held, broken = dial.place(before.value), dial.place(point.value)
-        return Breakdown(dial.at(held + part * (broken - held)), before.value, point.value)
+        else:
+            before, least = dial.place(held[0]), held[1]
+            crossed = before + (HALF - least) / (share - least) * (dial.place(point.value) - before)
+            return Breakdown(dial.at(crossed), held[0], point.value)
     return None
+
+
+def _mean(figures: Sequence[float]) -> float:
+    return sum(figures) / len(figures)
 
 
 # ------------------------------------------------------------------------------------------- in words
 
-_HEAD: Final = ("served share", "recall, all accounts", "benign flagged", "hours to detect")
+_HEAD: Final = ("served share", "served before own flag", "recall, all accounts", "benign flagged", "hours to detect")
 
 
 def said(found: Breakdown | None) -> str:
@@ -214,11 +232,18 @@ def said(found: Breakdown | None) -> str:
     return f"{plain(found.at)} (between {plain(found.held)} and {plain(found.broken)})"
 
 
+def sentence(dial: Dial, tried: Sequence[Point]) -> str:
+    """Say where a dial breaks down, for the campaign and for its accounts."""
+    own = said(breakdown(dial, tried, SERVED_BEFORE_OWN_FLAG))
+    return f"{dial.title}: 50 % served at: {said(breakdown(dial, tried))}; before own flag: {own}"
+
+
 def _cells(point: Point) -> tuple[str, ...]:
     recalls = [c.recall_all for c in point.cards if c.recall_all is not None]
     days = sum(c.benign_account_days for c in point.cards)
     return (
-        _spread(point.shares, percent),
+        _spread(point.served, percent),
+        _spread(point.served_before_own_flag, percent),
         _spread(recalls, percent) if recalls else "-",
         f"{sum(c.false_flags for c in point.cards)} in {days:,} account-days",
         (_spread(point.hours, plain) if point.hours else "never")
@@ -228,13 +253,13 @@ def _cells(point: Point) -> tuple[str, ...]:
 
 def _spread(figures: Sequence[float], write: Callable[[float], str]) -> str:
     """Write the mean, and the least and most where they differ."""
-    mean, low, high = write(sum(figures) / len(figures)), write(min(figures)), write(max(figures))
+    mean, low, high = write(_mean(figures)), write(min(figures)), write(max(figures))
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def table(dial: Dial, tried: Sequence[Point]) -> Table:
     """Return a row for each value tried, for the terminal; the title says where the dial breaks down."""
-    made = Table(title=f"{dial.title}: 50 % served at: {said(breakdown(dial, tried))}", title_justify="left")
+    made = Table(title=sentence(dial, tried), title_justify="left")
     for title in (dial.name, *_HEAD):
         made.add_column(title, justify="right")
     for point in tried:
@@ -247,17 +272,19 @@ def table(dial: Dial, tried: Sequence[Point]) -> Table:
 Height = tuple[float, float, float]
 """Least, mean and most over the seeds, each from 0 (bottom) to 1 (top)."""
 
+_LABEL_WIDTH: Final = 24  # values that stand nearer to the last one written have only their tip
 _LEAST_HOURS: Final = 0.25  # shorter times to detect are drawn here
 _HOURS: Final = 24 * CAMPAIGN_DAYS
 
 
 def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = "") -> str:
-    """Return the whole page: where each dial breaks down, its two plots and figures, and who was flagged wrongly."""
+    """Return the whole page: where each dial breaks down, its plots and figures, and who was flagged wrongly."""
     title = "Where detection breaks down"
     found = {dial.name: points(dial, cards) for dial in dials}
     rows = "".join(
         f"<tr><td>{escape(dial.title)}</td><td>{', '.join(plain(p.value) for p in found[dial.name])}</td>"
-        f"<td>{escape(said(breakdown(dial, found[dial.name])))}</td></tr>"
+        f"<td>{escape(said(breakdown(dial, found[dial.name])))}</td>"
+        f"<td>{escape(said(breakdown(dial, found[dial.name], SERVED_BEFORE_OWN_FLAG)))}</td></tr>"
         for dial in dials
     )
     parts = [
@@ -268,7 +295,7 @@ def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = 
             f"lasts {CAMPAIGN_DAYS:g} days, and one not found by then was served whole. Bands are from the least to "
             "the most over the seeds, dashed is one half.</p>"
         ),
-        f"<table><tr><th>dial</th><th>tried</th><th>50 % served at</th></tr>{rows}</table>",
+        f"<table><tr><th>dial</th><th>tried</th><th>50 % served at</th><th>before own flag</th></tr>{rows}</table>",
     ]
     for dial in dials:
         parts += [f"<h2>{escape(dial.title)}</h2>", _plots(dial, found[dial.name]), _figures(dial, found[dial.name])]
@@ -293,17 +320,20 @@ def _figures(dial: Dial, tried: Sequence[Point]) -> str:
 
 
 def _plots(dial: Dial, tried: Sequence[Point]) -> str:
-    served = [(min(p.shares), p.served, max(p.shares)) for p in tried]
-    hours = [_height(p.hours) if len(p.hours) == len(p.cards) else None for p in tried]
+    hours = [_height(p.hours, _place_of) if len(p.hours) == len(p.cards) else None for p in tried]
     shares = [(x, percent(x)) for x in (0.0, HALF, 1.0)]
     times = [(_place_of(h), f"{h:g} h") for h in (_LEAST_HOURS, 1, 6, 24, _HOURS)]
-    return _plot(dial, tried, "served share", served, shares) + _plot(
-        dial, tried, "time to detect (ring: not in every seed)", hours, times
+    served = [_height(p.served) for p in tried]
+    own = [_height(p.served_before_own_flag) for p in tried]
+    return (
+        _plot(dial, tried, "served share", served, shares)
+        + _plot(dial, tried, "served before each account's own flag", own, shares)
+        + _plot(dial, tried, "time to detect (ring: not in every seed)", hours, times)
     )
 
 
-def _height(hours: Sequence[float]) -> Height:
-    return _place_of(min(hours)), _place_of(sum(hours) / len(hours)), _place_of(max(hours))
+def _height(figures: Sequence[float], place: Callable[[float], float] = float) -> Height:
+    return place(min(figures)), place(_mean(figures)), place(max(figures))
 
 
 def _place_of(hours: float) -> float:
@@ -319,7 +349,7 @@ def _plot(
     ticks: Sequence[tuple[float, str]],
 ) -> str:
     """Return a line with its band over the dial, hard to the right; a ring at the top where there is no figure."""
-    left, top, width, height = 52, 24, 430, 170
+    left, top, width, height = 52, 24, 310, 150
 
     def x(value: float) -> float:
         return left + width * dial.place(value)
@@ -342,6 +372,7 @@ def _plot(
             ends = f'x1="{left}" x2="{left + width}" y1="{y(share)}" y2="{y(share)}"'
             marks.append(f'<line {ends} stroke="#8a94a3" stroke-dasharray="4 3"/>')
         marks.append(f'<text x="{left - 6}" y="{y(share) + 4:.1f}" text-anchor="end">{label}</text>')
+    labelled = -math.inf
     for point, found in zip(tried, heights, strict=True):
         at = x(point.value)
         cells = dict(zip(_HEAD, _cells(point), strict=True))
@@ -350,6 +381,8 @@ def _plot(
         marks.append(
             f'<circle cx="{at:.1f}" cy="{y(1 if found is None else found[1]):.1f}" r="4" {look}>{tip}</circle>'
         )
-        marks.append(f'<text x="{at:.1f}" y="{top + height + 16}" text-anchor="middle">{point.value:g}</text>')
-    frame = f'viewBox="0 0 {left + width + 20} {top + height + 24}" width="500" role="img"'
+        if at - labelled >= _LABEL_WIDTH:
+            labelled = at
+            marks.append(f'<text x="{at:.1f}" y="{top + height + 16}" text-anchor="middle">{point.value:g}</text>')
+    frame = f'viewBox="0 0 {left + width + 20} {top + height + 24}" width="380" role="img"'
     return f"<svg {frame}>{''.join(marks)}</svg>"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from detector.errors import DetectorError
 from detector.runtime.evaluate import OURS
-from detector.runtime.evasion import DIALS, breakdown, evasion_page, points, said, sweep, table
+from detector.runtime.evasion import DIALS, evasion_page, points, sentence, sweep, table
 from detector.runtime.grid import write_page
 from tests.bench.evaluate import run_shown
 from tests.bench.settings import pipeline_settings
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     for dial in dials:
         console.print(table(dial, points(dial, cards)))
     for dial in dials:
-        console.print(f"{dial.title}: 50 % served at: {said(breakdown(dial, points(dial, cards)))}")
+        console.print(sentence(dial, points(dial, cards)))
     console.print(f"{options.out}/index.html")
     return 0
 

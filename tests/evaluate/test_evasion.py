@@ -18,6 +18,8 @@ from detector.runtime.evasion import (
     BASE,
     DIALS,
     HALF,
+    SERVED_BEFORE_OWN_FLAG,
+    Breakdown,
     Dial,
     breakdown,
     evasion_page,
@@ -39,8 +41,8 @@ RATE = Dial("rate", "a rate", (1000.0, 100.0, 10.0, 1.0), lambda x: replace(BASE
 MIXED = Dial("mixed", "a share", (0.0, 0.5, 0.9), lambda x: replace(BASE, mixed=x))
 
 
-def cards(dial: Dial, *served: Sequence[float], system: str = "detector") -> list[ScoreCard]:
-    """The cards of a dial: for each value the served shares of its seeds."""
+def cards(dial: Dial, *served: Sequence[float], system: str = "detector", own: float | None = None) -> list[ScoreCard]:
+    """The cards of a dial: for each value the served shares of its seeds; `own`, that before each account's flag."""
     one = card(STREAM, TRUTH, [finding(START, ["h0"])])
     return [
         msgspec.structs.replace(
@@ -49,6 +51,7 @@ def cards(dial: Dial, *served: Sequence[float], system: str = "detector") -> lis
             scenario=name_of(dial.turned(value)),
             seed=seed,
             served_share=share,
+            served_share_by_account=share if own is None else own,
             hours_to_detect=None if share == 1 else 2.0 + seed,
         )
         for value, shares in zip(dial.values, served, strict=False)
@@ -135,9 +138,15 @@ def test_a_breakdown_lies_between_the_last_value_held_and_the_first_broken(share
     assert found.broken * (1 - 1e-9) <= found.at <= (found.held or found.broken) * (1 + 1e-9)
 
 
+def test_a_campaign_that_is_seen_without_most_of_its_accounts_breaks_down_by_account() -> None:
+    tried = points(MIXED, cards(MIXED, [0.1], [0.1], [0.1], own=0.9))
+    assert breakdown(MIXED, tried) is None
+    assert breakdown(MIXED, tried, SERVED_BEFORE_OWN_FLAG) == Breakdown(0.0, None, 0.0)
+
+
 def test_points_are_of_the_detector_alone_and_only_of_what_was_run() -> None:
     run = [*cards(MIXED, [0.1], [0.2]), *cards(MIXED, [0.9], [0.9], [0.9], system="rate_limit")]
-    assert [(p.value, p.shares) for p in points(MIXED, run)] == [(0.0, [0.1]), (0.5, [0.2])]
+    assert [(p.value, p.served) for p in points(MIXED, run)] == [(0.0, [0.1]), (0.5, [0.2])]
 
 
 def test_the_table_has_the_mean_and_the_spread_over_the_seeds() -> None:
@@ -153,10 +162,10 @@ def test_a_campaign_that_was_never_found_has_no_time() -> None:
     assert "never" in shown(MIXED, [0.1], [0.2], [1.0])
 
 
-def test_the_page_has_both_plots_of_every_dial_and_asks_the_network_for_nothing() -> None:
+def test_the_page_has_the_plots_of_every_dial_and_asks_the_network_for_nothing() -> None:
     odd = replace(MIXED, title="<b>")
     made = evasion_page([RATE, odd], [*cards(RATE, [0.0], [0.1], [0.2], [0.9]), *cards(odd, [0.1], [0.2], [0.3])])
-    assert made.count("<svg") == 4
+    assert made.count("<svg") == 6
     assert not re.search(r"https?://|src=|@import|url\(", made)
     assert "<b>" not in made
     assert "&lt;b&gt;" in made
