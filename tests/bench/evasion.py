@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         console.print(f"evasion: {error}", style="red")
         return 1
     cards = [card for card in every if card.system == OURS]
-    note = f"{len(seeds)} runs of each campaign, from seed {seeds[0]}."
+    note = f"Seeds: {', '.join(map(str, seeds))}."
     write_page(options.out, cards, evasion_page(dials, cards, note))
     for dial in dials:
         console.print(table(dial, points(dial, cards)))
