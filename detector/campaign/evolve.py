@@ -8,6 +8,7 @@ that a replay gives the same one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,7 @@ from detector.campaign.group import Reading
 from detector.finding import Severity
 
 NOBODY_ELSE: Final = 0.8  # of a group that makes several campaigns one, at least so much are their members
+FROM_MANY_NETWORKS: Final = 0.5  # strength of the reading `spread`
 RANK: Final[dict[Severity, int]] = {"watch": 0, "warning": 1, "critical": 2}
 
 
@@ -69,6 +71,15 @@ def belongs_to(accounts: set[int], campaigns: list[Campaign], least_share: float
         return [c for _, c in held]
     most = max(common, key=lambda pair: (pair[0], -pair[1].number), default=None)
     return [most[1]] if most and most[0] >= max(1.0, least_share * len(accounts)) else []
+
+
+def apart(one: Campaign, other: Campaign) -> bool:
+    """Tell whether one sits in one place and the other comes from many networks: they are not the same people.
+
+    A hackathon uses some of everybody's words, those among them that a campaign's accounts use as well.
+    """
+    spread = [next((r.strength for r in c.readings if r.name == "spread"), math.nan) for c in (one, other)]
+    return min(spread) <= 0.0 and max(spread) >= FROM_MANY_NETWORKS  # NaN compares False: unknown is not apart
 
 
 def merge(into: Campaign, other: Campaign) -> None:

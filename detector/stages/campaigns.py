@@ -22,7 +22,7 @@ from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
-from detector.campaign.evolve import RANK, Campaign, belongs_to, campaign_id, merge
+from detector.campaign.evolve import NOBODY_ELSE, RANK, Campaign, apart, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, in_common, read
 from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
@@ -46,6 +46,7 @@ _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
 _PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
 _TIES: Final = [*_WORDS, *_PAID]  # of one operator
+LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
 MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
@@ -318,7 +319,9 @@ class CampaignPartition:
                 continue
             other = self.campaigns.get(int(found[users.argmax()]))
             half = self.settings.overlap * len(campaign.members)
-            if other and len(other.members) >= len(campaign.members) and users.max() >= half:
+            if not other or apart(campaign, other):
+                continue
+            if len(other.members) >= len(campaign.members) and users.max() >= half:
                 into, gone = sorted((campaign, other), key=lambda c: c.number)
                 self._absorb_campaign(into, gone, step_ms)
                 self._reread(into, step_ms)
@@ -358,7 +361,8 @@ class CampaignPartition:
         if known:
             campaign = known[0]
             for other in known[1:]:
-                self._absorb_campaign(campaign, other, step_ms)
+                if not apart(campaign, other):
+                    self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
             score = confidence(self._told(edges, read(group)), s.weights)
@@ -393,7 +397,8 @@ class CampaignPartition:
         """Give the campaign those of the links that are mostly its members'; return whether there were any."""
         rows, link = np.unique(link_rows, return_inverse=True)
         member = self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number
-        mostly = np.bincount(link, member) >= self.settings.overlap * np.bincount(link)
+        least = self.settings.overlap if campaign.severity == "watch" else NOBODY_ELSE
+        mostly = np.bincount(link, member) >= least * np.bincount(link)
         mostly &= self._purity(rows, step_ms, newborn=campaign.newborn) >= PURE
         self.links["owner"][rows[mostly]] = campaign.number
         return bool(mostly.any())
@@ -430,7 +435,7 @@ class CampaignPartition:
         campaign.typical = float(np.median(asked))
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
-        if campaign.severity == "watch" and campaign.score < self.settings.watch_at:
+        if campaign.severity == "watch" and campaign.score < LET_GO_AT * self.settings.watch_at:
             self._dissolve(campaign, step_ms)
         else:
             self._escalate(campaign, severity(campaign.score, campaign.readings, int(asked.sum())), step_ms)
