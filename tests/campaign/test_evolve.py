@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.evolve import Campaign, belongs_to, campaign_id, merge
+from detector.campaign.evolve import Campaign, apart, belongs_to, campaign_id, merge
+from detector.campaign.group import Reading
 
 
 def campaign(number: int, members: range, **more: Any) -> Campaign:
@@ -76,3 +79,14 @@ def test_members_that_come_with_a_merge_are_announced_afresh_for_their_own_alert
     older = campaign(1, range(10), severity="warning", announced=set(range(10)))
     merge(older, campaign(2, range(10, 20), severity="critical", announced=set(range(10, 20))))
     assert older.announced == set(range(10))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are"), [(0.0, 1.0, True), (0.0, 0.4, False), (0.2, 1.0, False), (0.0, math.nan, False)]
+)
+def test_who_sits_in_one_place_is_not_who_comes_from_many_networks(one: float, other: float, are: bool) -> None:
+    there, here = (
+        campaign(n, range(9), readings=[Reading("spread", strength, None, None, "")])
+        for n, strength in ((1, one), (2, other))
+    )
+    assert apart(there, here) is apart(here, there) is are
