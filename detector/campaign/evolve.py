@@ -17,7 +17,7 @@ import xxhash
 from detector.campaign.group import Reading
 from detector.finding import Severity
 
-NOBODY_ELSE: Final = 0.8  # at least so much of a group that makes several campaigns one, or of a link, are their members
+NOBODY_ELSE: Final = 0.8  # of a group that makes several campaigns one, or a link that one takes over, are members
 FROM_MANY_NETWORKS: Final = 0.5  # strength of the reading `spread`
 RANK: Final[dict[Severity, int]] = {"watch": 0, "warning": 1, "critical": 2}
 

@@ -232,6 +232,48 @@ def test_an_account_that_no_longer_belongs_is_told_as_removed() -> None:
     assert finding.accounts_total == 39
 
 
+def loud_one(members_left: float) -> tuple[CampaignPartition, Any, Any, Any]:
+    """A campaign that is a warning, of whose members only a share are still held; its edges and their links."""
+    (records,) = candidates_of(recorded(harvest()))
+    state = partition_of()
+    findings_of(state, records)
+    (campaign,) = state.campaigns.values()
+    assert campaign.severity != "watch"
+    rows = state.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
+    left = rows[round(members_left * len(rows)) :]
+    state.accounts["campaign"][left] = 0
+    campaign.members -= set(state.accounts.keys[left].tolist())
+    edges = np.arange(len(state.edges))
+    return state, campaign, edges, state.edges["of"].astype(np.int64)
+
+
+def test_what_is_loud_and_no_longer_reads_as_a_campaign_admits_nobody() -> None:
+    state, campaign, edges, of = loud_one(0.5)
+    campaign.score = 0.49
+    assert state._admit(campaign, edges, of, state.start_ms + 6 * HOUR) == 0
+    campaign.score = 0.5
+    assert state._admit(campaign, edges, of, state.start_ms + 6 * HOUR) == 20
+
+
+@pytest.mark.parametrize(("members", "takes"), [(0.9, True), (0.6, False)])
+def test_a_loud_campaign_takes_over_only_wording_that_is_nearly_all_its_members(members: float, takes: bool) -> None:
+    state, campaign, edges, of = loud_one(members)
+    state.links["owner"][:] = 0
+    assert state._attach(campaign, edges, of, state.start_ms + 6 * HOUR) is takes
+
+
+def test_what_is_watched_is_let_go_at_half_of_the_score_that_it_was_taken_up_at() -> None:
+    (records,) = candidates_of(recorded(harvest(), room=HARVEST))
+    state = partition_of()
+    findings_of(state, records)
+    (campaign,) = state.campaigns.values()
+    assert campaign.severity == "watch"
+    for watch_at, held in ((campaign.score / 0.6, 1), (campaign.score / 0.4, 0)):
+        state.settings = replace(state.settings, watch_at=watch_at)
+        state._reread(campaign, state.start_ms + 6 * HOUR)
+        assert len(state.campaigns) == held
+
+
 def test_nothing_after_the_time_of_a_finding_was_used() -> None:
     assert all(finding.last_seen_ms <= finding.time_ms for finding in the_harvest())
     times = [finding.time_ms for finding in the_harvest()]
