@@ -123,7 +123,10 @@ class Server:
 
 
 class RedisServer(Server):
-    """`redis-server` with an append-only file: what it acknowledged survives its own death."""
+    """`redis-server` that syncs its append-only file before it answers: what it acknowledged survives its own death.
+
+    (`everysec`, which production uses, may hold a write back in memory while the disk is busy with the last sync.)
+    """
 
     name = "redis"
 
@@ -135,6 +138,7 @@ class RedisServer(Server):
         self.url = f"redis://127.0.0.1:{self.port}/0"
         folder.mkdir(parents=True, exist_ok=True)
         command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
+        command += ["--appendfsync", "always"]
         quiet = ["--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction"]
         super().__init__([*command, *quiet, *options], folder, self._answers)
 
