@@ -34,12 +34,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from detector.campaign.group import Reading, ramp
 from detector.campaign.link import mix
-from detector.event import F32, F64, I32, I64, U64
+from detector.campaign.observation import CAPABILITIES
+from detector.event import F32, F64, I32, I64, LABELS, U64, Mask
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -54,6 +54,15 @@ FREQUENCIES: Final = 64
 BANDWIDTH: Final = 0.7  # of the kernel: about the median distance of two established accounts
 _LEAST_SHARE: Final = 0.01  # of a class that nobody in the reference asks for
 _NIGHT_HOURS: Final = 8
+
+
+def _normal(rows: int, columns: int) -> F64:
+    """Return [rows, columns] normal numbers, the same ones every time and on every machine."""
+    bits = mix(np.arange(1, rows * columns + 1, dtype=np.uint64), 11) >> np.uint64(11)
+    return np.asarray(special.ndtri((bits + 0.5) / float(1 << 53)).reshape(rows, columns), np.float64)
+
+
+_FREQUENCIES: Final = _normal(len(CAPABILITIES) + len(LABELS) + 2, FREQUENCIES) / BANDWIDTH  # of `_plain`
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class Conduct:
     early_refused: F32
     release_asked: I32  # [A, RELEASES] requests within 24 h of each release, and ...
     release_new: I32  # ... those on the new model
-    active: npt.NDArray[np.bool_]  # [A, TILES] whether it used a candidate link in each tile of the last 24 h
+    active: Mask  # [A, TILES] whether it used a candidate link in each tile of the last 24 h
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +207,9 @@ def _plain(accounts: Conduct) -> F64:
     )
 
 
-def _frequencies(features: int) -> F64:
-    """Return [features, FREQUENCIES] normal numbers, the same ones every time and on every machine."""
-    bits = mix(np.arange(1, features * FREQUENCIES + 1, dtype=np.uint64), 11) >> np.uint64(11)
-    return np.asarray(special.ndtri((bits + 0.5) / float(1 << 53)).reshape(features, -1) / BANDWIDTH, np.float64)
-
-
 def _embedded(plain: F64) -> F64:
     """Return random Fourier features: their inner products are about those of the Gaussian kernel."""
-    angle = plain @ _frequencies(plain.shape[1])
+    angle = plain @ _FREQUENCIES
     return np.asarray(np.concatenate([np.cos(angle), np.sin(angle)], axis=1) / np.sqrt(FREQUENCIES), np.float64)
 
 
@@ -285,7 +288,7 @@ def _lockstep(group: Conduct, time_ms: int) -> Reading:
     )
 
 
-def _full_hours(active: npt.NDArray[np.bool_], time_ms: int) -> npt.NDArray[np.bool_]:
+def _full_hours(active: Mask, time_ms: int) -> Mask:
     """Return the last 23 hours of the clock before that of `time_ms` - 1, [A, 23, TILES_AN_HOUR]."""
     begun = (time_ms - 1) // TILE_MS % TILES_AN_HOUR + 1  # tiles of the hour that is not over
     full = active[:, (TILES_AN_HOUR - begun) % TILES_AN_HOUR : TILES - begun]
@@ -330,7 +333,7 @@ def _sign_up_burst(group: Conduct, reference: Reference | None) -> Reading:
     nats_best, count, expected_best, name = best
     return _read(
         "sign_up_burst",
-        ramp(nats_best, 3.0, 15.0),
+        ramp(nats_best, 3.0, 15.0) * ramp(count, 4.0, 12.0),
         float(count),
         expected_best,
         f"accounts of {count} networks signed up within one {name}, where {expected_best:.1f} would if they came "

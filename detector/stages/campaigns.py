@@ -520,14 +520,15 @@ class CampaignPartition:
         members = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
         members = members[members >= 0]
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
+        names = ("requests", "output_tokens", "capabilities", "status", "status_ms")
         return compose(
             campaign,
             step_ms,
             added=added,
             removed=removed,
             accounts={
-                name: self.accounts[name][members]
-                for name in ("requests", "output_tokens", "capabilities", "created_ms")
+                **{name: self.accounts[name][members] for name in names},
+                "first_ms": self.tables.first_use(owned, members),
             },
             links={name: self.links[name][owned] for name in ("kind", "accounts", "young", "established", "surprise")},
             models=self.models.get(campaign.number, {}),

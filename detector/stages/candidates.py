@@ -184,6 +184,13 @@ class CandidateTables:
             newborn=bool(len(said) and recent(said).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
         )
 
+    def first_use(self, links: I64, accounts: I64) -> I64:
+        """Return when each account (rows) first used any of the links (rows); the end of time where it never did."""
+        edges = self.edges_of(links)
+        first = np.full(len(self.accounts), np.iinfo(np.int64).max)
+        np.minimum.at(first, self.edges["who"][edges], self.edges["first_ms"][edges])
+        return first[accounts]
+
     def full(self, most: Bounds) -> bool:
         """Return whether a table is beyond its bound."""
         return len(self.edges) > most.edges or len(self.links) > most.links or len(self.accounts) > most.accounts

@@ -23,6 +23,7 @@ READINGS = [
     Reading("identity", 0.0, 0.0, 0.02, "0% of its accounts share a payment"),
     Reading("duration", 0.9, 3.7, 1.0, "it has gone on for 3.7 h"),
 ]
+NEVER_BANNED = {"status": np.zeros(1, np.int8), "status_ms": np.full(1, -1), "first_ms": np.zeros(1, np.int64)}
 
 
 def finding(
@@ -50,6 +51,7 @@ def finding(
         "requests": np.array([5, 6, 7]),
         "output_tokens": np.array([50, 60, 70]),
         "capabilities": capabilities,
+        **NEVER_BANNED,
     }
     given = {
         "removed": [],
@@ -99,6 +101,7 @@ def test_nothing_known_of_capabilities_is_nothing_said() -> None:
         "requests": np.array([5]),
         "output_tokens": np.array([5]),
         "capabilities": np.zeros((1, len(CAPABILITIES)), np.int32),
+        **NEVER_BANNED,
     }
     assert finding(accounts=accounts).evidence["capabilities"] == {}
 
