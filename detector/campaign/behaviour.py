@@ -22,8 +22,8 @@ All begin at weight 0: shown in a finding when they are strong, without a part i
 **lockstep** takes from SynchroTrap (Cao et al., CCS 2014) the tiles of five minutes, and compares the group with itself
 instead of pairs of accounts: within an hour each account could have used its k active tiles of the 12 at other
 places, so the number of active accounts on a tile has the variance Σ k/12 (1 - k/12) by chance, whatever the rates
-and the time of day. Above it they act together, below it they take turns. What falls on the same phase of every
-hour is taken off, and the hour that speaks most is left out.
+and the time of day. Above it they act together, below it they take turns. Left out are the hour that speaks most, and
+the phases of the hour that are in use far more than others in most hours: those are schedules.
 **content_shift** is the maximum mean discrepancy (Gretton et al., JMLR 2012, unbiased on the group's side) over random
 Fourier features (Rahimi and Recht, NIPS 2007) of account-level shares, not of requests: an account is one point.
 """
@@ -50,10 +50,12 @@ SIGN_UP_HOURS: Final = 30 * 24  # of sign-ups before the reference was taken
 LEAST_ACCOUNTS: Final = 10  # of a group, for what is pooled over accounts
 LEAST_REFERENCE: Final = 50  # established accounts, below which nothing is known of them
 RELEASES: Final = 4  # new models followed at a time
-FREQUENCIES: Final = 64
+FREQUENCIES: Final = 128
+MOST_POINTS: Final = 4_096  # accounts of a group that are embedded, the first
 BANDWIDTH: Final = 0.7  # of the kernel: about the median distance of two established accounts
 _LEAST_SHARE: Final = 0.01  # of a class that nobody in the reference asks for
 _NIGHT_HOURS: Final = 8
+ON_THE_CLOCK: Final = 2.0  # times as many active accounts on a phase of the hour as on another, in half of the hours
 
 
 def _normal(rows: int, columns: int) -> F64:
@@ -217,8 +219,9 @@ def _content_shift(group: Conduct, reference: Reference | None) -> Reading:
     n = len(group.requests)
     if reference is None or n < LEAST_ACCOUNTS:
         return _unknown("content_shift", 0.0, "too few accounts to tell whether they ask for something else")
-    plain = _plain(group)
+    plain = _plain(group)[:MOST_POINTS]
     embedded = _embedded(np.where(np.isnan(plain), reference.fill, plain))
+    n = len(embedded)
     mean = _mean(embedded)
     chance = (float((embedded**2).sum()) / n - float(mean @ mean)) / (n - 1)
     apart = float(np.sqrt(max(0.0, float(((mean - reference.features) ** 2).sum()) - chance)))
@@ -263,21 +266,19 @@ def _rhythm(group: Conduct, time_ms: int) -> Reading:
 
 def _lockstep(group: Conduct, time_ms: int) -> Reading:
     full = _full_hours(group.active, time_ms)  # [A, hours, tiles]
+    usual = np.maximum(full.sum(axis=0).mean(axis=1, keepdims=True), 0.5)
+    full = full[:, :, np.median(full.sum(axis=0) / usual, axis=0) <= ON_THE_CLOCK]
+    tiles = full.shape[2]
     rate = full.mean(axis=2)
-    chance = (rate * (1 - rate)).sum(axis=0)  # variance of a tile's active accounts, [hours]
+    chance = (rate * (1 - rate)).sum(axis=0)  # variance of the number of active accounts on a tile, [hours]
     enough = chance >= 0.5
     if len(full) < LEAST_ACCOUNTS or enough.sum() < 4:
         return _unknown("lockstep", 1.0, "too few hours with enough activity to tell whether they act in step")
-    off = full[:, enough].sum(axis=0) - full[:, enough].sum(axis=0).mean(axis=1, keepdims=True)
-    hours, chance = len(off), chance[enough]
-    off = off - off.mean(axis=0)  # what happens at the same phase of every hour is a bell or a schedule
-    squares = (off**2).sum(axis=1)
-    by_chance = chance * TILES_AN_HOUR * (hours - 1) / hours
-    kept = np.arange(hours) != int((squares / by_chance).argmax())
-    ratio = float(squares[kept].sum() / by_chance[kept].sum())
-    sigma = float(np.sqrt(2.0 / ((TILES_AN_HOUR - 1) * (hours - 2) + 1)))
-    sure = abs(ratio - 1) / sigma
-    strength = ramp(ratio, 1.4, 2.5) if ratio > 1 else ramp(ratio, 0.85, 0.5)
+    times = full[:, enough].sum(axis=0).var(axis=1) / chance[enough]
+    kept = np.arange(len(times)) != int(times.argmax())
+    ratio = float(times[kept] @ chance[enough][kept] / chance[enough][kept].sum())
+    sure = abs(ratio - 1) / float(np.sqrt(2.0 / ((tiles - 1) * kept.sum())))
+    strength = ramp(ratio, 1.4, 2.5) if ratio > 1 else ramp(ratio, 0.85, 0.6)
     how = "act together" if ratio > 1 else "take turns"
     return _read(
         "lockstep",
@@ -292,7 +293,7 @@ def _full_hours(active: Mask, time_ms: int) -> Mask:
     """Return the last 23 hours of the clock before that of `time_ms` - 1, [A, 23, TILES_AN_HOUR]."""
     begun = (time_ms - 1) // TILE_MS % TILES_AN_HOUR + 1  # tiles of the hour that is not over
     full = active[:, (TILES_AN_HOUR - begun) % TILES_AN_HOUR : TILES - begun]
-    return full.reshape(len(active), -1, TILES_AN_HOUR)
+    return full.reshape(len(active), TILES // TILES_AN_HOUR - 1, TILES_AN_HOUR)
 
 
 # -- where they come from, and what they move to --------------------------------------------
