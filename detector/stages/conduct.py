@@ -139,7 +139,10 @@ class Conducts:
 
 
 def unrolled(tiles: npt.NDArray[np.uint8], last: I64, tile: int) -> Mask:
-    """Return [A, TILES] the rings of accounts, the TILES up to `tile`, oldest first; `last` is each one's last tile."""
+    """Return [A, TILES] the rings of accounts, the TILES up to `tile`, oldest first.
+
+    `last` is each one's last tile, none of them after `tile`.
+    """
     times = tile + 1 - TILES + np.arange(TILES)
     bits = np.unpackbits(tiles, axis=1)[:, times % TILES].astype(np.bool_)
     return np.asarray(bits & (times <= last[:, None]), np.bool_)
