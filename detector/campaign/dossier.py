@@ -2,9 +2,9 @@
 
 A reading that weighs nothing is told when it is strong: it is for the analyst, not part of the score.
 
-**Succession.** When members are banned and others come to use the campaign's wording within days, `succeeds` says
-how many were banned, since when, and how many came after. That somebody is banned is known only of accounts
-that were active afterwards, as those of a pool are that retries with its old keys.
+**Succession.** When members are banned and others come to use the campaign's wording within days, `succession` says
+how many were banned, since when, and how many came after; the campaign then `succeeds` itself. That somebody is banned
+is known only of accounts that were active afterwards, as those of a pool are that retries with its old keys.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def compose(
     shadow: bool,
 ) -> Finding:
     """Return the next finding of a campaign. `accounts` and `links` are columns over its members and links."""
+    took_over = succession(accounts["status"], accounts["status_ms"], accounts["first_ms"])
     told = [r for r in campaign.readings if r.strength > 0]  # NaN compares False: what is unknown is no reason
     told = [r for r in told if weight_of(weights, r.name) > 0 or r.strength >= STRONG]
     reasons = [
@@ -72,25 +73,26 @@ def compose(
             "requests_in_common": campaign.asked,
             "mixed_members": {"accounts": campaign.mixed, "share_in_common": round(campaign.mixed_share, 4)},
             "merged_from": list(campaign.merged_from),
-            "succeeds": succeeds(accounts["status"], accounts["status_ms"], accounts["first_ms"]),
+            "succeeds": [campaign.campaign_id] if took_over else [],
+            "succession": took_over,
         },
         shadow=shadow,
     )
 
 
-def succeeds(status: I8, status_ms: I64, first_ms: I64) -> dict[str, int] | None:
-    """Return who of the members took over from those that were banned; None where nobody did.
+def succession(status: I8, status_ms: I64, first_ms: I64) -> dict[str, int]:
+    """Return who of the members took over from those that were banned; nothing where nobody did.
 
     A pool is banned over hours: who comes after is counted from when half of its bans were in effect.
     `first_ms` is when each first used the campaign's wording.
     """
     banned = (status == BANNED) & (status_ms >= 0)
     if banned.sum() < FEW:
-        return None
+        return {}
     half_ms = int(np.sort(status_ms[banned])[(int(banned.sum()) - 1) // 2])
     after = ~banned & (first_ms > half_ms) & (first_ms <= half_ms + TAKEN_OVER_MS)
     if after.sum() < FEW:
-        return None
+        return {}
     return {
         "accounts_banned": int(banned.sum()),
         "since_ms": int(status_ms[banned].min()),

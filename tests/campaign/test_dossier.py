@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from detector.account import Status
-from detector.campaign.dossier import compose, succeeds
+from detector.campaign.dossier import compose, succession
 from detector.campaign.evolve import Campaign
 from detector.campaign.group import Reading
 from detector.campaign.observation import CAPABILITIES, LinkKind
@@ -110,7 +110,7 @@ BANNED_MS = 1_000 * HOUR + np.arange(OLD) * 60_000  # over forty minutes
 def taken_over(status: str = "banned", came_ms: int = 1_003 * HOUR, banned: int = OLD) -> Any:
     """A pool of forty, the first `banned` of whom are banned; thirty come to use its wording later."""
     known = np.arange(OLD + NEW) < banned
-    return succeeds(
+    return succession(
         np.where(known, get_args(Status).index(status), 0).astype(np.int8),
         np.where(known, np.r_[BANNED_MS, np.zeros(NEW, np.int64)], -1),
         np.where(np.arange(OLD + NEW) < OLD, 900 * HOUR, came_ms),
@@ -127,11 +127,11 @@ def test_evidence_says_who_took_over_from_a_banned_pool() -> None:
 
 
 def test_without_bans_without_newcomers_or_weeks_later_nobody_succeeds() -> None:
-    assert taken_over("limited") is None
-    assert taken_over(banned=4) is None
-    assert taken_over(came_ms=999 * HOUR) is None
-    assert taken_over(came_ms=1_000 * HOUR + 8 * 24 * HOUR) is None
-    assert finding().evidence["succeeds"] is None
+    assert taken_over("limited") == {}
+    assert taken_over(banned=4) == {}
+    assert taken_over(came_ms=999 * HOUR) == {}
+    assert taken_over(came_ms=1_000 * HOUR + 8 * 24 * HOUR) == {}
+    assert (finding().evidence["succeeds"], finding().evidence["succession"]) == ([], {})
 
 
 def test_evidence_holds_capability_shares_and_models() -> None:
