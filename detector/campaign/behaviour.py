@@ -1,21 +1,19 @@
 """How the accounts of a group behave together: readings beside those of `group`, against what others do.
 
 They are read off all who use the links of a group, from what stage 3 keeps of each account (`stages.conduct`)
-and from `Reference`, what everybody else did. Which harmless group each one must not mistake for a campaign:
+and from `Reference`, what everybody else did. The docstring of `group` says which harmless group each is there for; how
+that is told apart, and where it is not:
 
-    reading        campaign                           harmless, and how it is told apart
-    narrowness     a few classes of tasks             people with one prompt in common: what else they do is mixed
-    rhythm         no night, as a group or singly     people sleep; a worldwide tool's users are flat together, and
-                                                      each has a night; API apps of one maker are mistaken
-    release_pivot  half of it moves to a new model    everybody tries it: the others' share is taken off; what was
-                                                      not there before the release did not move
-    probing        at first refused, then much more   red teams are refused every night alike, and do not grow
-    lockstep       active together, or in turns       a class comes back on the bell, jobs start on the hour: at
-                                                      one phase of the hour; an outage ends once
-    sign_up_burst  made in one hour or day            a class signs up in one place: a network counts once;
-                                                      a launch: everybody signs up then
-    content_shift  what it asks and gets is unlike    a popular tool's users are among the established accounts
-                   what established accounts do
+    narrowness     an account counts once, by all that it asks: people with one prompt in common do other things as well
+    rhythm         both the group and each account by itself must lack a night: users of a worldwide tool have one each;
+                   the API apps of one maker have none, and are mistaken
+    release_pivot  what others moved is taken off; who was not there before the release did not move; early adopters are
+                   mistaken
+    probing        the refusals must fall and the requests grow: those of a red team do neither
+    lockstep       what is on the clock is left out, and the loudest hour: bells, schedules, the end of an outage
+    sign_up_burst  accounts of one network count once, and hours in which others signed up as well count for less
+    content_shift  the reference are established accounts, a popular tool's users among them; a hackathon's new task
+                   is as far away as a harvest, and is mistaken
 
 All begin at weight 0: shown in a finding when they are strong, without a part in who is found.
 
@@ -80,7 +78,7 @@ class Conduct:
     single_turn_24h: F32
     capabilities: I32  # [A, classes] requests
     labels: I32  # [A, labels] requests
-    told_ms: I64  # when it was first seen on a candidate link
+    told_ms: I64  # when stage 3 first heard of it
     early_asked: F32  # requests_24h at the end of the 24 h after `told_ms`, or now
     early_refused: F32
     release_asked: I32  # [A, RELEASES] requests within 24 h of each release, and ...
@@ -375,7 +373,8 @@ def _probing(group: Conduct, reference: Reference | None, time_ms: int) -> Readi
     first = group.told_ms <= begin + DAY_MS / 2
     early = float(np.nansum(group.early_asked[first]))
     now = float(np.nansum(group.requests_24h))
-    if reference is None or time_ms - begin < DAY_MS or early < 30 or now < 30:
+    told = len(first) >= LEAST_ACCOUNTS and time_ms - begin >= DAY_MS
+    if reference is None or not told or early < 30 or now < 30:
         return _unknown("probing", None, "its first day is not over, or too little was asked in it")
     refused = _share(group.early_refused[first], group.early_asked[first])
     later = _share(group.refused_24h, group.requests_24h)

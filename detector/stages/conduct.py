@@ -78,11 +78,12 @@ class Conducts:
         is_open = (self._release_ms >= 0) & (step_ms - self._release_ms < DAY_MS)
         if not is_open.any():
             return
-        for account, model, count in record.models:
-            row = rows[account]
-            self._accounts["release_asked"][row] += np.where(is_open, count, 0).astype(np.int32)
-            if model in self._new:
-                self._accounts["release_new"][row, self._new.index(model)] += count
+        who = rows[np.array([account for account, _, _ in record.models], np.int64)]
+        counts = np.array([count for _, _, count in record.models], np.int32)
+        np.add.at(self._accounts["release_asked"], who, counts[:, None] * is_open)
+        for slot in np.flatnonzero(is_open).tolist():
+            new = np.array([model == self._new[slot] for _, model, _ in record.models], np.bool_)
+            np.add.at(self._accounts["release_new"][:, slot], who[new], counts[new])
 
     def _release(self, name: str, step_ms: int) -> None:
         over = (self._release_ms < 0) | (step_ms - self._release_ms >= DAY_MS)

@@ -117,6 +117,17 @@ def test_a_model_that_appears_late_is_followed_for_a_day() -> None:
     assert found.baseline == round(20 / (20 + 60 * 9), 4)
 
 
+def test_a_model_whose_day_is_over_is_followed_no_more_while_another_is() -> None:
+    stage = Stage()
+    stage.uses("old", START + HOUR_MS, range(80))
+    stage.uses("new", LATER, range(80))
+    stage.uses("newer", LATER + HOUR_MS, range(80))
+    stage.tell(LATER + DAY_MS, models=[(0, "new", 100), (0, "newer", 10), (0, "newer", 1), (1, "old", 5)])
+    used = stage.tables.accounts
+    assert used["release_new"].sum(axis=0).tolist() == [160, 171, 0, 0]
+    assert used["release_asked"].sum(axis=0).tolist() == [320, 276, 0, 0]
+
+
 def test_what_is_in_use_when_we_begin_to_watch_is_no_new_model() -> None:
     assert pivoted(Stage(), settled=False).value is None
 
