@@ -49,7 +49,7 @@ LEAST_ACCOUNTS: Final = 10  # of a group, for what is pooled over accounts
 LEAST_REFERENCE: Final = 50  # established accounts, below which nothing is known of them
 RELEASES: Final = 4  # new models followed at a time
 FREQUENCIES: Final = 128
-MOST_POINTS: Final = 4_096  # accounts of a group that are embedded, the first
+MOST_POINTS: Final = 1_024  # accounts of a group that are embedded, the first
 BANDWIDTH: Final = 0.7  # of the kernel: about the median distance of two established accounts
 _LEAST_SHARE: Final = 0.01  # of a class that nobody in the reference asks for
 _NIGHT_HOURS: Final = 8
@@ -238,20 +238,19 @@ def _content_shift(group: Conduct, reference: Reference | None) -> Reading:
 def _rhythm(group: Conduct, time_ms: int) -> Reading:
     """Two things at once: no night over the group, and none of each account by itself.
 
-    The second is the mean cosine between two active tiles of one account, on the circle of a day, each pair once:
-    1 at one time of day, 0 around the clock, whichever zone an account lives in and however few tiles it has.
+    The second is the mean cosine between the hours of two active tiles of one account, on the circle of a day, each
+    pair once: 1 at one time of day, 0 around the clock, whichever zone an account lives in, however few tiles it has.
     """
-    counts = group.active.sum(axis=1)
+    tiles = group.active.reshape(len(group.active), 24, TILES_AN_HOUR).sum(axis=2, dtype=np.int16)  # [A, hours]
+    counts, hours = tiles.sum(axis=1, dtype=np.int64), tiles.sum(axis=0, dtype=np.int64)
     pairs = float((counts * (counts - 1)).sum())
     seen_ms = time_ms - float(np.quantile(group.told_ms, 0.2)) if len(counts) else 0.0
-    if len(counts) < LEAST_ACCOUNTS or seen_ms < 20 * HOUR_MS or counts.sum() < 60 or pairs < 60:
+    if len(counts) < LEAST_ACCOUNTS or seen_ms < 20 * HOUR_MS or hours.sum() < 60 or pairs < 60:
         return _unknown("rhythm", 0.1, "not yet a day of activity to see nights in")
-    hours = group.active.sum(axis=0).reshape(24, TILES_AN_HOUR).sum(axis=1)
     around = np.r_[hours, hours[: _NIGHT_HOURS - 1]]
     night = float(np.convolve(around, np.ones(_NIGHT_HOURS), "valid").min() / hours.sum())
-    angle = 2 * np.pi * np.arange(TILES) / TILES
-    length = (group.active @ np.cos(angle)) ** 2 + (group.active @ np.sin(angle)) ** 2
-    own = float((length - counts).sum() / pairs)
+    angle = 2 * np.pi * np.arange(24) / 24
+    own = float(((tiles @ np.cos(angle)) ** 2 + (tiles @ np.sin(angle)) ** 2 - counts).sum() / pairs)
     return _read(
         "rhythm",
         ramp(night, 0.15, 0.27) * ramp(own, 0.4, 0.1),
@@ -319,8 +318,7 @@ def _sign_up_burst(group: Conduct, reference: Reference | None) -> Reading:
     for width, name in ((1, "hour"), (24, "day")):
         slots = SIGN_UP_HOURS // width
         place = hour[ours] // width
-        networks = np.unique(np.stack([place.astype(np.uint64), group.prefix[ours]]), axis=1)[0].astype(np.int64)
-        counts = np.bincount(networks, minlength=slots)
+        counts = _networks(place, group.prefix[ours], slots)
         usual = others.reshape(slots, width).sum(axis=1)
         mean = float(usual.mean())
         spread = min(5.0, max(0.1, (float(usual.var()) - mean) / mean**2))
@@ -338,6 +336,14 @@ def _sign_up_burst(group: Conduct, reference: Reference | None) -> Reading:
         f"accounts of {count} networks signed up within one {name}, where {expected_best:.1f} would if they came "
         "when others did",
     )
+
+
+def _networks(place: I64, network: U64, places: int) -> I64:
+    """Return how many networks there are at each place."""
+    order = np.lexsort((network, place))
+    place, network = place[order], network[order]
+    first = np.append(True, (place[1:] != place[:-1]) | (network[1:] != network[:-1]))[: len(place)]
+    return np.bincount(place[first], minlength=places)
 
 
 def _release_pivot(group: Conduct, reference: Reference | None) -> Reading:
