@@ -37,7 +37,10 @@ from detector.campaign.confidence import UNKNOWN, WARNING_AT
 from detector.campaign.weights import READINGS, Figures, Weights, from_vector, vector
 from detector.event import F64, I64, Mask
 
-BEHAVIOUR: Final = ("size", "young_surplus", "evenness", "duration", "spread", "single_turn")
+BEHAVIOUR: Final = (
+    *("size", "young_surplus", "evenness", "duration", "spread", "single_turn"),
+    *("narrowness", "rhythm", "release_pivot", "probing", "lockstep", "sign_up_burst", "content_shift"),
+)
 CONTENT_OR_IDENTITY: Final = ("work_list", "concentration", "extraction", "identity")
 BIAS: Final = (-14.0, -4.0)
 MOST: Final = 8.0  # of one weight

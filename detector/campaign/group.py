@@ -19,6 +19,15 @@ is NaN where it cannot be known. Which harmless group each one is there for:
     identity         payment, card or client shared independent customers
     spread           from many networks             a class, an office, a campus: in one place
     size             many                           a team
+    narrowness       a few classes of tasks         people who share one prompt of many
+    rhythm           no night                       people; a worldwide tool's users
+    release_pivot    half moves to a new model      everybody tries a new model
+    probing          refused first, then more       a red team, refused every night alike
+    lockstep         all at once, or in turns       a bell, a schedule, the end of an outage
+    sign_up_burst    accounts made together         a class, in one place; a launch
+    content_shift    asks for something else        a popular tool's users
+
+The last seven are read in `behaviour`.
 """
 
 from __future__ import annotations

@@ -41,6 +41,13 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     spread: Annotated[float, _weight("its accounts come from many networks, not from one place")]
     single_turn: Annotated[float, _weight("questions, not conversations")]
     extraction: Annotated[float, _weight("prompts that extract, grade or generate")]
+    narrowness: Annotated[float, _weight("a few classes of tasks, where established accounts have many")]
+    rhythm: Annotated[float, _weight("no night: neither the group nor its accounts")]
+    release_pivot: Annotated[float, _weight("it moved to a new model sooner than others")]
+    probing: Annotated[float, _weight("refused at first, then much more was asked")]
+    lockstep: Annotated[float, _weight("its accounts act together, or in turns, within five minutes")]
+    sign_up_burst: Annotated[float, _weight("its accounts signed up together, from many networks")]
+    content_shift: Annotated[float, _weight("what it asks and gets is unlike what established accounts do")]
 
 
 READINGS: Final = tuple(name for name in Weights.__struct_fields__ if name != "bias")

@@ -31,9 +31,10 @@ from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.table import cut
 from detector.campaign.weights import DEFAULT, Weights
-from detector.event import F64, I64, LABELS, U64, Mask, hash64
+from detector.event import F64, I64, U64, Mask, hash64
 from detector.finding import Finding, Severity
 from detector.stages.candidates import Bounds, CandidateTables
+from detector.stages.conduct import Conducts
 from detector.stages.waiting import Waiting
 
 HOUR_MS: Final = 3_600_000
@@ -50,13 +51,11 @@ LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; b
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
 MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
-MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
 MOST_NAMES: Final = 100  # models told of a campaign, and campaigns it was merged from
 MOST_READ: Final = 1_000  # groups at a time
 COUNTED: Final = (
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
 )  # what a bound took
-HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 
 Observer = Callable[[list[str], list[Reading]], None]
 """Told of every group that is read: its accounts, in order, and its readings. `detector fit` learns from them."""
@@ -105,6 +104,7 @@ class CampaignPartition:
         self._bounds = Bounds(settings.most_edges, settings.most_links, settings.most_accounts)
         self.tables = CandidateTables(settings.hash_key)
         self.accounts, self.links, self.edges = self.tables.accounts, self.tables.links, self.tables.edges
+        self.conducts = Conducts(self.accounts)
         self.campaigns: dict[int, Campaign] = {}
         self.models: dict[int, dict[str, int]] = {}
         self.ended: list[Finding] = []  # of the step at hand
@@ -131,6 +131,7 @@ class CampaignPartition:
         self.start_ms = min(record.stream_start_ms for record in records)
         rows = [self._learn(record, step_ms) for record in records]
         told = [self.tables.merge(record, accounts) for record, accounts in zip(records, rows, strict=True)]
+        self.conducts.refresh(step_ms, lambda rows: self._age(rows, np.full(len(rows), step_ms)) == 2)
         touched = np.unique(np.concatenate(told))
         changed = self._grow(touched, step_ms)
         changed |= self._regroup(step, step_ms)
@@ -152,6 +153,7 @@ class CampaignPartition:
     def _learn(self, record: Candidates, step_ms: int) -> I64:
         """Take over what a record says of accounts; return their rows."""
         rows = self.tables.learn(record.facts, step_ms)
+        self.conducts.learn(record, rows, self.start_ms, step_ms)
         for account, model, count in record.models:
             number = int(self.accounts["campaign"][rows[account]])
             if number:
@@ -358,7 +360,7 @@ class CampaignPartition:
                     self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
-            score = confidence(self._told(edges, read(group)), s.weights)
+            score = confidence(self._told(edges, read(group), step_ms), s.weights)
             if score < s.watch_at or not self._has_room(score, step_ms):
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
@@ -421,7 +423,7 @@ class CampaignPartition:
             campaign.newborn = group.newborn
         own = edges[self.accounts["campaign"][self.edges["who"][edges]] == campaign.number]
         members = self._columns(own, self.edges["of"][own], step_ms) if len(own) else None
-        campaign.readings = self._told(shared, read(group, members))
+        campaign.readings = self._told(shared, read(group, members), step_ms)
         if members:
             campaign.asked, campaign.mixed, campaign.mixed_share = in_common(members)
         asked = attributed(group)
@@ -478,43 +480,16 @@ class CampaignPartition:
         keep = np.isin(self.edges["account"][edges], self.edges["account"][edges[said]])
         return edges[keep], link_rows[keep]
 
-    def _told(self, edges: I64, readings: list[Reading]) -> list[Reading]:
-        """Tell the observer, if there is one, how the group of these edges reads; return the readings."""
+    def _told(self, edges: I64, readings: list[Reading], step_ms: int) -> list[Reading]:
+        """Tell the observer, if there is one, how the group of these edges reads; return the readings, conduct too."""
+        rows = self.accounts.lookup(np.unique(self.edges["account"][edges]))
+        readings = readings + self.conducts.read(rows, step_ms)
         if self._observer:
             self._observer(self._names(set(self.edges["account"][edges].tolist())), readings)
         return readings
 
     def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
-        keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
-        links, link = np.unique(link_rows, return_inverse=True)
-        rows = self.accounts.lookup(keys)
-        first = np.full(len(keys), np.iinfo(np.int64).max)
-        np.minimum.at(first, account, self.edges["first_ms"][edges])
-        labels, asked = self.accounts["labels"][rows], self.accounts["requests_24h"][rows]
-        totals = labels.sum(axis=1)
-        age = self._age(rows, first)
-        said = links[np.isin(self.links["kind"][links], _WORDS)]
-        return GroupColumns(
-            kind=self.links["kind"][links],
-            accounts_on=self.links["accounts"][links],
-            young_on=self.links["young"][links],
-            established_on=self.links["established"][links],
-            items_sampled=self.links["items_sampled"][links],
-            items_repeated=self.links["items_repeated"][links],
-            link=link.astype(np.int64),
-            account=account.astype(np.int64),
-            count=self.edges["count"][edges].astype(np.int64),
-            first_ms=self.edges["first_ms"][edges],
-            last_ms=self.edges["last_ms"][edges],
-            age=age.astype(np.int32),
-            org=self.accounts["org"][rows],
-            prefix=self.accounts["prefix"][rows],
-            requests=self.accounts["requests"][rows],
-            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / np.where(asked > 0, asked, np.nan)),
-            harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
-            young_share=self.share,
-            newborn=bool(len(said) and self._recent(said, step_ms).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
-        )
+        return self.tables.group(edges, link_rows, self.share, self._age, lambda links: self._recent(links, step_ms))
 
     # -- output -----------------------------------------------------------------------------
 
@@ -538,14 +513,15 @@ class CampaignPartition:
         members = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
         members = members[members >= 0]
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
+        names = ("requests", "output_tokens", "capabilities", "status", "status_ms")
         return compose(
             campaign,
             step_ms,
             added=added,
             removed=removed,
             accounts={
-                name: self.accounts[name][members]
-                for name in ("requests", "output_tokens", "capabilities", "created_ms")
+                **{name: self.accounts[name][members] for name in names},
+                "first_ms": self.tables.first_use(owned, members),
             },
             links={name: self.links[name][owned] for name in ("kind", "accounts", "young", "established", "surprise")},
             models=self.models.get(campaign.number, {}),
@@ -611,6 +587,7 @@ class CampaignPartition:
         return {
             "rest": msgspec.msgpack.encode(rest),
             "alerts": self.alerts.dump(),
+            "conducts": self.conducts.dump(),
             **self.tables.dump(),
         }
 
@@ -628,6 +605,7 @@ class CampaignPartition:
         self.swept_day = rest.swept_day
         self.alerts.load(parts["alerts"])
         self.tables.load(parts, rest.ids)
+        self.conducts.load(parts["conducts"])
 
 
 class _Rest(msgspec.Struct, array_like=True):

@@ -9,21 +9,27 @@ are found by an index that is built anew when the edges have grown by an eighth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from detector.campaign.candidate import Candidates
-from detector.campaign.link import mix
+from detector.campaign.group import GroupColumns
+from detector.campaign.link import WORDS, mix
 from detector.campaign.observation import CAPABILITIES, AccountFacts
 from detector.campaign.table import Table, cut
-from detector.event import I64, LABELS, U64, hash64
+from detector.event import I8, I64, LABELS, U64, Mask, hash64
+from detector.stages.conduct import COLUMNS
 
 _LINK_COLUMNS: Final = (
     *("kind", "born_ms", "accounts", "young", "established", "surprise", "items_sampled", "items_repeated"),
 )
 _EDGE_COLUMNS: Final = ("count", "items", "output_tokens", "first_ms", "last_ms")
+_WORDS: Final = [int(kind) for kind in WORDS]
+MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
+HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 _FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
 
 
@@ -62,6 +68,7 @@ class CandidateTables:
             labels=("<i4", len(LABELS)),
             campaign="<i4",
             seen_ms="<i8",
+            **COLUMNS,
         )
         self.links = Table(
             kind="u1",
@@ -133,6 +140,56 @@ class CandidateTables:
         place = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
         later = self._indexed + np.flatnonzero(wanted[self.edges["of"][self._indexed :]])
         return np.concatenate([np.sort(self._order[place]), later])
+
+    def group(
+        self,
+        edges: I64,
+        link_rows: I64,
+        young_share: float,
+        age_of: Callable[[I64, I64], I8],
+        recent: Callable[[I64], Mask],
+    ) -> GroupColumns:
+        """Return the columns of a group: `link_rows` are the links of its edges.
+
+        `age_of` tells the age class of account rows that began at such times, `recent` which link rows are new.
+        """
+        keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        links, link = np.unique(link_rows, return_inverse=True)
+        rows = self.accounts.lookup(keys)
+        first = np.full(len(keys), np.iinfo(np.int64).max)
+        np.minimum.at(first, account, self.edges["first_ms"][edges])
+        labels, asked = self.accounts["labels"][rows], self.accounts["requests_24h"][rows]
+        totals = labels.sum(axis=1)
+        age = age_of(rows, first)
+        said = links[np.isin(self.links["kind"][links], _WORDS)]
+        return GroupColumns(
+            kind=self.links["kind"][links],
+            accounts_on=self.links["accounts"][links],
+            young_on=self.links["young"][links],
+            established_on=self.links["established"][links],
+            items_sampled=self.links["items_sampled"][links],
+            items_repeated=self.links["items_repeated"][links],
+            link=link.astype(np.int64),
+            account=account.astype(np.int64),
+            count=self.edges["count"][edges].astype(np.int64),
+            first_ms=self.edges["first_ms"][edges],
+            last_ms=self.edges["last_ms"][edges],
+            age=age.astype(np.int32),
+            org=self.accounts["org"][rows],
+            prefix=self.accounts["prefix"][rows],
+            requests=self.accounts["requests"][rows],
+            single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / np.where(asked > 0, asked, np.nan)),
+            harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
+            young_share=young_share,
+            newborn=bool(len(said) and recent(said).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
+        )
+
+    def first_use(self, links: I64, accounts: I64) -> I64:
+        """Return when each account (rows) first used any of the links (rows); the end of time where it never did."""
+        edges = self.edges_of(links)
+        first = np.full(len(self.accounts), np.iinfo(np.int64).max)
+        np.minimum.at(first, self.edges["who"][edges], self.edges["first_ms"][edges])
+        return first[accounts]
 
     def full(self, most: Bounds) -> bool:
         """Return whether a table is beyond its bound."""

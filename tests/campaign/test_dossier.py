@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 
-from detector.campaign.dossier import compose
+from detector.account import Status
+from detector.campaign.dossier import compose, succession
 from detector.campaign.evolve import Campaign
 from detector.campaign.group import Reading
 from detector.campaign.observation import CAPABILITIES, LinkKind
@@ -23,6 +24,7 @@ READINGS = [
     Reading("identity", 0.0, 0.0, 0.02, "0% of its accounts share a payment"),
     Reading("duration", 0.9, 3.7, 1.0, "it has gone on for 3.7 h"),
 ]
+NEVER_BANNED = {"status": np.zeros(1, np.int8), "status_ms": np.full(1, -1), "first_ms": np.zeros(1, np.int64)}
 
 
 def finding(
@@ -32,9 +34,11 @@ def finding(
     asked: int = 0,
     mixed: int = 0,
     mixed_share: float = 0.0,
+    readings: list[Reading] | None = None,
     **more: Any,
 ) -> Finding:
-    campaign = Campaign(1, "c-1", 1_000, 9_000, newborn=False, score=0.98765432, severity=severity, readings=READINGS)
+    campaign = Campaign(1, "c-1", 1_000, 9_000, newborn=False, score=0.98765432, severity=severity)
+    campaign.readings = readings or READINGS
     campaign.members, campaign.raised, campaign.seq = {1, 2, 3}, raised, 4
     campaign.asked, campaign.mixed, campaign.mixed_share = asked, mixed, mixed_share
     capabilities = np.zeros((3, len(CAPABILITIES)), np.int32)
@@ -50,6 +54,7 @@ def finding(
         "requests": np.array([5, 6, 7]),
         "output_tokens": np.array([50, 60, 70]),
         "capabilities": capabilities,
+        **NEVER_BANNED,
     }
     given = {
         "removed": [],
@@ -58,8 +63,9 @@ def finding(
         "links": links,
         "models": {"s": 2, "l": 9},
         "shadow": False,
+        "weights": WEIGHTS,
     }
-    return compose(campaign, 10_000, weights=WEIGHTS, **{**given, **more})
+    return compose(campaign, 10_000, **{**given, **more})
 
 
 def test_reasons_are_sentences_with_numbers_the_heaviest_first() -> None:
@@ -69,6 +75,14 @@ def test_reasons_are_sentences_with_numbers_the_heaviest_first() -> None:
         (reason.weight * reason.strength for reason in reasons), reverse=True
     )
     assert all(any(char.isdigit() for char in reason.because) for reason in reasons)
+
+
+def test_a_reading_that_weighs_nothing_is_told_when_it_is_strong() -> None:
+    idle = msgspec.structs.replace(WEIGHTS, size=0.0, lockstep=0.0)
+    more = [Reading("lockstep", 0.49, 0.8, 1.0, "varies 0.8 times"), Reading("rhythm", 0.9, 0.33, 0.1, "33% at night")]
+    reasons = finding(weights=idle, readings=[*more, *READINGS]).reasons
+    assert [reason.signal for reason in reasons] == ["young_surplus", "duration", "rhythm", "size"]
+    assert (reasons[2].weight, reasons[2].value, reasons[2].baseline) == (0.0, 0.33, 0.1)
 
 
 def test_what_is_unknown_or_speaks_against_is_no_reason() -> None:
@@ -88,6 +102,38 @@ def test_evidence_says_how_much_of_it_the_campaign_asked_and_who_serves_others_a
     assert evidence["mixed_members"] == {"accounts": 2, "share_in_common": 0.1235}
 
 
+HOUR = 3_600_000
+OLD, NEW = 40, 30
+BANNED_MS = 1_000 * HOUR + np.arange(OLD) * 60_000  # over forty minutes
+
+
+def taken_over(status: str = "banned", came_ms: int = 1_003 * HOUR, banned: int = OLD) -> Any:
+    """A pool of forty, the first `banned` of whom are banned; thirty come to use its wording later."""
+    known = np.arange(OLD + NEW) < banned
+    return succession(
+        np.where(known, get_args(Status).index(status), 0).astype(np.int8),
+        np.where(known, np.r_[BANNED_MS, np.zeros(NEW, np.int64)], -1),
+        np.where(np.arange(OLD + NEW) < OLD, 900 * HOUR, came_ms),
+    )
+
+
+def test_evidence_says_who_took_over_from_a_banned_pool() -> None:
+    assert taken_over() == {
+        "accounts_banned": OLD,
+        "since_ms": 1_000 * HOUR,
+        "accounts_after": NEW,
+        "first_after_ms": 1_003 * HOUR,
+    }
+
+
+def test_without_bans_without_newcomers_or_weeks_later_nobody_succeeds() -> None:
+    assert taken_over("limited") == {}
+    assert taken_over(banned=4) == {}
+    assert taken_over(came_ms=999 * HOUR) == {}
+    assert taken_over(came_ms=1_000 * HOUR + 8 * 24 * HOUR) == {}
+    assert (finding().evidence["succeeds"], finding().evidence["succession"]) == ([], {})
+
+
 def test_evidence_holds_capability_shares_and_models() -> None:
     evidence = finding().evidence
     assert evidence["capabilities"] == {"coding": 0.75, "reasoning": 0.25}
@@ -99,6 +145,7 @@ def test_nothing_known_of_capabilities_is_nothing_said() -> None:
         "requests": np.array([5]),
         "output_tokens": np.array([5]),
         "capabilities": np.zeros((1, len(CAPABILITIES)), np.int32),
+        **NEVER_BANNED,
     }
     assert finding(accounts=accounts).evidence["capabilities"] == {}
 

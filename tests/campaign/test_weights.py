@@ -7,7 +7,18 @@ import datetime as dt
 import msgspec
 import pytest
 
-from detector.campaign.weights import DEFAULT, PACKAGED, Figures, Trial, WeightsFile, from_vector, parse, render, vector
+from detector.campaign.weights import (
+    DEFAULT,
+    PACKAGED,
+    READINGS,
+    Figures,
+    Trial,
+    WeightsFile,
+    from_vector,
+    parse,
+    render,
+    vector,
+)
 from detector.errors import InputError
 
 FIGURES = Figures(campaigns=2, benign=30, log_loss=0.1, brier=0.01, benign_loud=0, campaigns_quiet=1)
@@ -49,10 +60,11 @@ def test_what_nobody_has_reviewed_is_refused() -> None:
         ("reason = ", "because = ", "because"),
         ("date = ", "date = 20", "TOML"),
         ("spread = 1.0", "", "spread"),
+        ("lockstep = 1.0", "", "lockstep"),  # of a detector that did not read it yet
     ],
 )
 def test_a_bad_file_is_refused_by_what_is_wrong_in_it(old: str, new: str, said: str) -> None:
-    plain = msgspec.structs.replace(FILE, weights=from_vector([-10.0, *[1.0] * 10]))
+    plain = msgspec.structs.replace(FILE, weights=from_vector([-10.0, *[1.0] * len(READINGS)]))
     with pytest.raises(InputError, match=said):
         parse(render(plain).replace(old, new))
 
