@@ -418,6 +418,14 @@ def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
     return address, prefix
 
 
+def canonical(text: str) -> str | None:
+    """Return an address in the spelling that `networks` hashes; None where it is none, such as a pseudonym."""
+    if _QUADS(text) and "\n" not in text:
+        return text
+    spelled = _spelled(text)
+    return spelled and spelled[0]
+
+
 def _spelled(text: str) -> tuple[str, str] | None:
     """Return an address in canonical spelling, and its network; None where it is no address."""
     try:
