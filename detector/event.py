@@ -10,8 +10,8 @@ row at the door and goes no further.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Final, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -153,10 +153,7 @@ class EventBatch:
     models: tuple[str, ...]
     capability: I32
     capabilities: tuple[str, ...]
-    org: U64
-    key: U64
     end_user: U64
-    session: U64
     system: U64
     tools: U64
     address: U64
@@ -165,7 +162,6 @@ class EventBatch:
     user_agent: U64
     tls: U64
     block: U64
-    block_issuer: U64  # hash of "account/session/model"
     block_foreign: I8  # 1: the block was issued to another account, session or model; 0 same; -1 unknown
     reasoning_effort: U64
     input_tokens: F32
@@ -195,6 +191,20 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.time_ms)
+
+    def taken(self, kept: I64) -> EventBatch:
+        """Return a batch of the events `kept` (ascending); it knows the same names."""
+        place = np.full(len(self), -1, np.int64)
+        place[kept] = np.arange(len(kept))
+        sketches = replace(self.sketches, **{name: column[kept] for name, column in _columns_of(self.sketches)})
+        columns: dict[str, Any] = {name: column[kept] for name, column in _columns_of(self)}
+        records = tuple((int(place[event]), record) for event, record in self.records if place[event] >= 0)
+        return replace(self, **columns, sketches=sketches, records=records)
+
+
+def _columns_of(record: EventBatch | Sketches) -> list[tuple[str, npt.NDArray[Any]]]:
+    found = [(field.name, getattr(record, field.name)) for field in fields(record)]
+    return [(name, column) for name, column in found if isinstance(column, np.ndarray)]
 
 
 COLUMNS: Final = tuple(f.name for f in fields(EventBatch))

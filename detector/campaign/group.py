@@ -32,6 +32,7 @@ The last seven are read in `behaviour`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -39,7 +40,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from detector.campaign.link import IDENTITY, WORDS
+from detector.campaign.link import IDENTITY, WORDS, mix
 from detector.campaign.membership import through
 from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import purity, surprise
@@ -50,6 +51,7 @@ MOST_BY_CHANCE: Final = 0.7  # a campaign may be most of what stands out: then i
 JOINED_NATS: Final = 3.0
 MIXED_BELOW: Final = 0.5  # of its requests through the group's links, an account is a mixed member
 MOST_LINKS_EACH: Final = 256  # of an account, when links are grouped
+MOST_PRODUCTS: Final = 5_000_000  # of links compared at a time, some 12 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,14 @@ class GroupColumns:
     newborn: bool  # its words are new, and its accounts are not young
 
 
-def components(link: I64, account: I64, kind: U8, least_shared: int = 3, overlap: float = 0.5) -> I64:
+def components(
+    link: I64,
+    account: I64,
+    kind: U8,
+    least_shared: int = 3,
+    overlap: float = 0.5,
+    most_products: int = MOST_PRODUCTS,
+) -> I64:
     """Return the component of each link, for edges (link, account).
 
     Two links join when they share at least `least_shared` accounts and `overlap` of the smaller one,
@@ -97,21 +106,22 @@ def components(link: I64, account: I64, kind: U8, least_shared: int = 3, overlap
     """
     links, accounts = len(kind), int(account.max(initial=-1)) + 1
     identity = np.isin(kind, [int(k) for k in IDENTITY])
+    said = ~identity[link]
     ones = np.ones(len(link), np.int32)
     matrix: Any = sparse.csr_array((ones, (link, account)), (links, accounts))
-    content: Any = sparse.csr_array((ones * ~identity[link], (link, account)), (links, accounts))
+    content: Any = sparse.csr_array((ones[said], (link[said], account[said])), (links, accounts))
     size = np.bincount(link, minlength=links)
-    shared: Any = sparse.triu(content @ content.T, 1, "coo")
-    enough = shared.data >= least_shared
-    row, col, both = shared.row[enough], shared.col[enough], shared.data[enough]
-    enough = both >= overlap * np.minimum(size[row], size[col])
-    row, col, both = row[enough], col[enough], both[enough]
-    chance = np.minimum(np.maximum(size[row], size[col]) / max(accounts, 1), MOST_BY_CHANCE)
-    joined = _beyond_chance(both, np.minimum(size[row], size[col]), chance)
-    graph = sparse.csr_array((np.ones(int(joined.sum())), (row[joined], col[joined])), (links, links))
-    label = np.asarray(csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
+
+    def joins(row: I64, col: I64, shared: I64) -> Mask:
+        smaller, larger = np.minimum(size[row], size[col]), np.maximum(size[row], size[col])
+        enough = (shared >= least_shared) & (shared >= overlap * smaller)
+        chance = np.minimum(larger[enough] / max(accounts, 1), MOST_BY_CHANCE)
+        enough[enough] = _beyond_chance(shared[enough], smaller[enough], chance)
+        return enough
+
+    label = _connected(content, joins, most_products)
     # an identity link goes to the component in which most of its accounts have content
-    member: Any = sparse.csr_array((ones * ~identity[link], (account, label[link])))
+    member: Any = sparse.csr_array((ones[said], (account[said], label[link[said]])), (accounts, links))
     member.data = np.minimum(member.data, 1)
     votes: Any = (matrix @ member).tocsr()
     for row in np.flatnonzero(identity).tolist():
@@ -121,6 +131,47 @@ def components(link: I64, account: I64, kind: U8, least_shared: int = 3, overlap
             if votes.data[best] >= max(least_shared, overlap * size[row]):
                 label[row] = votes.indices[best]
     return label
+
+
+def _connected(content: Any, joins: Callable[[I64, I64, I64], Mask], most_products: int) -> I64:
+    """Return the connected component of each link (row of `content`); `joins` says of which that share accounts.
+
+    A campaign of a thousand paraphrases has a million pairs of links in one component, so not all are compared.
+    Links of the very same accounts, as a template and its fragments are, are compared as one. These are compared with
+    all others some at a time, and two that are known to be connected by then are not compared: what is left of the
+    largest component has only itself left to be compared with, and is done.
+    """
+    links, used = content.shape[0], np.flatnonzero(np.diff(content.indptr))
+    of_accounts = np.add.reduceat(mix(content.indices.astype(np.uint64), 1), content.indptr[used])
+    _, first, which = np.unique(of_accounts, return_index=True, return_inverse=True)
+    one = used[first]
+    distinct = content[one]
+    across = distinct.T.tocsr()
+    products = distinct @ np.diff(across.indptr)  # that a comparison with all others takes
+    label, left = np.arange(len(one)), np.argsort(-products, kind="stable")
+    while len(waiting := left[label[left] != np.bincount(label[left], minlength=1).argmax()]):
+        chosen = waiting[: 1 + int(np.searchsorted(np.cumsum(products[waiting]), most_products))]
+        shared: Any = (distinct[chosen] @ across).tocoo()
+        row, col = chosen[shared.row], shared.col.astype(np.int64)
+        apart = label[row] != label[col]
+        row, col = row[apart], col[apart]
+        joined = joins(one[row], one[col], shared.data[apart])
+        label = _merged(label, row[joined], col[joined])
+        left = left[~np.isin(left, chosen)]
+    size = np.diff(distinct.indptr)
+    together = (np.bincount(label)[label] > 1) | joins(one, one, size)
+    tied = together[which]
+    head = one[np.unique(label, return_index=True)[1]]  # of each component
+    return _merged(np.arange(links), used[tied], head[label[which[tied]]])
+
+
+def _merged(label: I64, row: I64, col: I64) -> I64:
+    """Return the components of what these edges add to components, numbered in the order of their first members."""
+    first, of = np.unique(label, return_index=True, return_inverse=True)[1:]
+    n = len(label)
+    ones = np.ones(n + len(row), np.int8)
+    graph: Any = sparse.csr_array((ones, (np.r_[np.arange(n), row], np.r_[first[of], col])), (n, n))
+    return np.asarray(csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
 
 
 def few_each(account: U64, link: U64) -> I64:

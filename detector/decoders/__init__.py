@@ -4,18 +4,18 @@
        └ no event ──► Reject                                          └ cannot be true ──► Reject
 
 Every byte string gives events or rejects, never an exception. To add a wire format, write a module
-like `native.py` (a `name`, and `read` that returns `Wire` structs with their origins) and list it here.
+like `native.py` (a `name`, and `read` that yields `Wire` structs and tells their origins) and list it here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from detector.decoders import native
 from detector.decoders.accounts import DecodedAccounts, decode_accounts
-from detector.decoders.columns import to_batch
+from detector.decoders.columns import Columns
 from detector.decoders.partition import partition_of, partitions_of
 from detector.decoders.reject import REASONS, Origins, Reject
 from detector.event import EventBatch
@@ -41,8 +41,8 @@ class WireFormat(Protocol):
     @property
     def name(self) -> str: ...
 
-    def read(self, values: Sequence[bytes | None]) -> tuple[list[Any], Origins]:
-        """Return the `Wire` structs of all values in order, and where each came from."""
+    def read(self, values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any]]:
+        """Yield the `Wire` structs of all values in order, a piece at a time; tell `origins` where each came from."""
 
 
 DECODERS: Final[tuple[WireFormat, ...]] = (native,)
@@ -65,8 +65,10 @@ def decode(
     wire_format: WireFormat = native,
 ) -> Decoded:
     """Return the events of `values`; `partitions` says where each value (or all of them) came from."""
-    events, origins = wire_format.read(values)
-    batch = to_batch(events, origins, values, partitions, hash_key)
+    origins, columns = Origins(), Columns(hash_key)
+    for events in wire_format.read(values, origins):
+        columns.add(events)
+    batch = columns.batch(origins, values, partitions)
     return Decoded(batch, origins.sorted_rejects(), origins.tombstones)
 
 

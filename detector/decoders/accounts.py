@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
 from detector.account import AccountRecord
 from detector.decoders.json_lines import read_json
-from detector.decoders.reject import Raw, Reject
+from detector.decoders.reject import Origins, Raw, Reject
 from detector.decoders.wire import MAX_INTEGER, MAX_TIME_MS
 from detector.event import MAX_ACCOUNT_ID_BYTES
 
@@ -28,7 +29,8 @@ class DecodedAccounts:
 
 def decode_accounts(values: Sequence[bytes | None]) -> DecodedAccounts:
     """Return the account records of `values`; like `decode`, it never raises for what is in a value."""
-    read, origins = read_json(values, _decode)
+    origins = Origins()
+    read = list(chain.from_iterable(read_json(values, _decode, origins)))
     value, line = origins.columns()
     raw = Raw(values)
     records: list[AccountRecord] = []

@@ -1,22 +1,25 @@
 """From `Wire` structs to an `EventBatch`, a column at a time.
 
-    events ──► one list per field ──► checks on whole columns ──► arrays, hashes, codes
-                                            └ rows that cannot be true ──► Reject
+    a piece of events ──► per field: numbers packed, strings numbered ──► joined ──► checks on whole columns
+                                                                                        └ cannot be true ──► Reject
 
-Turning structs into tuples costs some 12 ns a value; what a value costs after that decides the
-speed. So numbers go through `struct.pack`, at a third of the cost of `np.array`; strings are looked
-up or hashed once per distinct value, except where they are nearly all distinct anyway; and a
-column that nobody filled costs one comparison a value.
+What an event costs is mostly the memory that it touches, so events come in pieces that fit the
+processor's cache, and nothing of a piece outlives it but bytes: a number is its eight, a string the
+number of the distinct one that it is, given out by a dictionary without a line of Python. What
+depends on a string (a hash, a class, a network) is then worked out once per distinct one.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, ip_address
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any, Final
 
 import msgspec
@@ -46,207 +49,332 @@ from detector.event import (
 from detector.likeness.sketch import empty
 
 MAX_NAME_BYTES: Final = 256  # of `model` and `capability`, which are kept as strings
-_REQUIRED: Final = ("id", "account_id", "model")
-_KEPT_TEXTS: Final = (
-    ("id", 0),
-    ("account_id", MAX_ACCOUNT_ID_BYTES),
-    ("model", MAX_NAME_BYTES),
-    ("capability", MAX_NAME_BYTES),
+_MOST_BYTES: Final = {"account_id": MAX_ACCOUNT_ID_BYTES, "model": MAX_NAME_BYTES, "capability": MAX_NAME_BYTES}
+_NAMES: Final = ("account_id", "model")  # always there, never empty
+_TEXTS: Final = (
+    "capability",
+    "end_user_id",
+    "system_hash",
+    "system_text",
+    "tools_hash",
+    "ip",
+    "user_agent",
+    "tls_ja4",
+    "reasoning_block_hash",
+    "reasoning_effort",
+    "operation",
+    "outcome",
+    "thinking",
+    "response_format",
 )
-_NUMBER_ROWS: Final = {number.name: row for row, number in enumerate(NUMBERS)}
-_MOST: Final = np.array([[number.most] for number in NUMBERS])
-_WHOLE: Final = np.array([[number.whole] for number in NUMBERS])
-_PIECE: Final = 250
+_CHECKED: Final = (*_NAMES, "capability", "system_hash", "tools_hash")
+_FLAGS: Final = ("stream", "logprobs", "has_tool_calls")
+_NUMBERS: Final = {number.name: number for number in NUMBERS}
 _FIELDS: Final = Wire.__struct_fields__
+_MISSING: Final = math.nan  # the very object that `Wire` puts where a number is missing
+_MISSING_BYTES: Final = struct.pack("d", _MISSING)
 _REPLACED: Final = "\ufffd"
 _HEX16: Final = re.compile(r"[0-9a-fA-F]{16}").fullmatch
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _QUADS: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:\n{_OCTET}(?:\.{_OCTET}){{3}})*").fullmatch
 _LAST_OCTET: Final = re.compile(r"\.[0-9]+$", re.MULTILINE)
 
-Column = list[Any]
-Columns = dict[str, Column]
+Column = Sequence[Any]
+Bad = dict[int, tuple[str, str]]
 
 
-def to_batch(
-    events: Sequence[Any],
-    origins: Origins,
-    values: Sequence[bytes | None],
-    partitions: Sequence[int] | int,
-    hash_key: int,
-) -> EventBatch:
-    """Return the batch; events that cannot be true become `origins.rejects` and are left out."""
-    value, line = origins.columns()
-    columns = _transposed(events)
-    numbers = np.empty((len(NUMBERS), len(events)))
-    for name, place in _NUMBER_ROWS.items():
-        numbers[place] = _floats(columns[name])
-    bad = _impossible(columns, numbers)
-    if bad:
+class _Numbered:
+    """A column of strings as numbers: 0 for none where `optional`, the others in order of first appearance."""
+
+    def __init__(self, *, optional: bool) -> None:
+        number: Callable[[], bytes] = map(struct.Struct("=i").pack, count()).__next__
+        self._number_of: defaultdict[str | None, bytes] = defaultdict(number)
+        self.optional = optional
+        if optional:
+            self._number_of[None]
+        self._parts: list[bytes] = []
+
+    def add(self, column: Column) -> None:
+        if self.optional and column[0] is None and column.count(None) == len(column):
+            self._parts.append(bytes(4 * len(column)))
+        else:
+            self._parts.append(b"".join(map(self._number_of.__getitem__, column)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The distinct strings."""
+        return tuple(text for text in self._number_of if text is not None)
+
+    def numbers(self) -> I32:
+        """Return the number of every row's string."""
+        return np.frombuffer(b"".join(self._parts), np.int32)
+
+    def mapped(self, of: Callable[[Sequence[str]], Any], dtype: npt.DTypeLike, unknown: int = 0) -> npt.NDArray[Any]:
+        """Return for every row what `of` makes of the distinct strings; `unknown` where there is none."""
+        texts = self.texts
+        if not texts:
+            return np.full(sum(map(len, self._parts)) // 4, unknown, dtype)
+        table = np.empty(len(texts) + 1, dtype)
+        table[0], table[1:] = unknown, of(texts)
+        return table[self.numbers()]
+
+
+class Columns:
+    """The columns of a batch as they grow, piece by piece."""
+
+    def __init__(self, hash_key: int) -> None:
+        self._key = hash_key
+        self._size = 0
+        self._ids: list[U64] = []
+        self._parts: dict[str, list[bytes]] = {name: [] for name in (*_NUMBERS, *_FLAGS)}
+        self._known: set[str] = set()  # the numbers that any event has
+        self._of = {name: _Numbered(optional=name in _TEXTS) for name in (*_NAMES, *_TEXTS)}
+        self._prompts: list[str | None] = []
+        self._sketches: list[str | None] = []
+        self._foreign: list[I8] = []
+        self._records: list[tuple[int, AccountRecord]] = []
+        self._bad: Bad = {}
+
+    def add(self, events: Sequence[Any]) -> None:
+        """Take the next events (`Wire`)."""
+        if not events:
+            return
+        columns: dict[str, Column] = dict(
+            zip(_FIELDS, zip(*map(msgspec.structs.astuple, events), strict=True), strict=True)
+        )
+        for name in _NUMBERS:
+            self._parts[name].append(self._packed(name, columns[name]))
+        for name in _FLAGS:
+            self._parts[name].append(_flags(columns[name]))
+        for name, numbered in self._of.items():
+            numbered.add(columns[name])
+        self._add_ids(columns["id"])
+        self._prompts += columns["prompt_text"]
+        self._sketches += columns["prompt_sketch"]
+        self._foreign.append(_foreign(columns))
+        for row, record in enumerate(columns["account"]):
+            if record is not None:  # it is about the event's own account, whatever it says
+                self._add_record(self._size + row, record, columns["account_id"][row])
+        self._size += len(events)
+
+    def _packed(self, name: str, column: Column) -> bytes:
+        """Return the numbers as doubles, NaN where missing or null."""
+        if column[0] is _MISSING and column.count(_MISSING) == len(column):  # found by identity
+            return _MISSING_BYTES * len(column)
+        self._known.add(name)
+        try:
+            return struct.pack(f"{len(column)}d", *column)
+        except struct.error:
+            return np.array(column, np.float64).tobytes()
+
+    def _add_ids(self, ids: Column) -> None:
+        self._ids.append(_hash_each(ids, self._key))
+        if not _sound("id", ids):
+            for row, text in enumerate(ids, self._size):
+                if wrong := _wrong("id", text):
+                    self._bad[row] = wrong
+
+    def _add_record(self, row: int, record: AccountRecord, account_id: str) -> None:
+        self._records.append((row, msgspec.structs.replace(record, account_id=account_id)))
+
+    # -- what cannot be true --------------------------------------------------------------------
+
+    def _impossible(self, numbers: dict[str, F64]) -> Bad:
+        """Return (reason, detail) of every row to refuse; blank senseless numbers in place."""
+        bad: Bad = {}
+        version = numbers.get("v", np.ones(0))
+        for row in np.flatnonzero((version != 1) & ~np.isnan(version)).tolist():
+            bad[row] = ("unsupported_version", "this detector reads 1")
+        for row, wrong in self._bad.items():
+            bad.setdefault(row, wrong)
+        for name in _CHECKED:
+            for row, wrong in self._wrong_texts(name):
+                bad.setdefault(row, wrong)
+        for row, record in self._records:
+            found = wrong_number(record)
+            if found is not None:
+                bad.setdefault(row, (found[0], "account." + found[1]))
+        for name, column in numbers.items():
+            number = _NUMBERS[name]
+            odd = (column < 0) | (column > number.most)
+            if number.whole:
+                odd |= np.floor(column) < column
+            if not odd.any():
+                continue
+            column[odd] = 0 if number.measured else np.nan
+            if not number.measured:
+                continue
+            detail = f"{name}: not {'an integer' if number.whole else 'a number'} from 0 to {number.most}"
+            for row in np.flatnonzero(odd).tolist():
+                bad.setdefault(row, ("invalid_field", detail))
+        return bad
+
+    def _wrong_texts(self, name: str) -> Iterable[tuple[int, tuple[str, str]]]:
+        """Yield (row, (reason, detail)); rows are looked at only when a distinct string is wrong."""
+        numbered = self._of[name]
+        texts = numbered.texts
+        if not _sound(name, texts):
+            first = int(numbered.optional)
+            wrong = {number: found for number, text in enumerate(texts, first) if (found := _wrong(name, text))}
+            for row, number in enumerate(numbered.numbers().tolist()):
+                if number in wrong:
+                    yield row, wrong[number]
+
+    # -- the batch ------------------------------------------------------------------------------
+
+    def batch(self, origins: Origins, values: Sequence[bytes | None], partitions: Sequence[int] | int) -> EventBatch:
+        """Return the batch; events that cannot be true become `origins.rejects` and are left out."""
+        value, line = origins.columns()
+        numbers = {name: np.frombuffer(bytearray().join(self._parts[name]), np.float64) for name in self._known}
+        bad = self._impossible(numbers)
+        partition = (
+            np.full(self._size, partitions, np.int32)
+            if isinstance(partitions, int)
+            else np.asarray(partitions, np.int32)[value]
+        )
+        batch = self._batch(numbers, partition)
+        if not bad:
+            return batch
         raw = Raw(values)
         for row, (reason, detail) in bad.items():
             at = int(value[row]), int(line[row])
             origins.rejects.append(Reject(*at, reason, detail, raw.of(*at)))
-        keep = [row for row in range(len(events)) if row not in bad]
-        columns = _transposed([events[row] for row in keep])
-        numbers = numbers[:, keep]
-        value = value[keep]
-    partition = (
-        np.full(len(value), partitions, np.int32)
-        if isinstance(partitions, int)
-        else np.asarray(partitions, np.int32)[value]
-    )
-    return _batch(columns, numbers, partition, hash_key)
+        return _renumbered(batch.taken(np.setdiff1d(np.arange(self._size), list(bad))))
+
+    def _batch(self, numbers: dict[str, F64], partition: I32) -> EventBatch:
+        missing = np.full(self._size, np.nan)
+
+        def f64(name: str) -> F64:
+            return numbers.get(name, missing)
+
+        def f32(name: str) -> F32:
+            return f64(name).astype(np.float32)
+
+        def hashed(name: str) -> U64:
+            column: U64 = self._of[name].mapped(partial(_hash_each, key=self._key), np.uint64)
+            return column
+
+        def hexed(name: str) -> U64:
+            column: U64 = self._of[name].mapped(_hex_values, np.uint64)
+            return column
+
+        def classed(name: str, classes: tuple[str, ...]) -> I8:
+            column: I8 = self._of[name].mapped(lambda texts: list(map(classes.index, texts)), np.int8, -1)
+            return column
+
+        def flags(name: str) -> I8:
+            return np.frombuffer(b"".join(self._parts[name]), np.int8)
+
+        capability = self._of["capability"]
+        address, prefix = self._networks()
+        return EventBatch(
+            event_id=np.concatenate([np.zeros(0, np.uint64), *self._ids]),
+            time_ms=f64("time_ms").astype(np.int64),
+            partition=partition,
+            account=self._of["account_id"].numbers(),
+            account_ids=self._of["account_id"].texts,
+            model=self._of["model"].numbers(),
+            models=self._of["model"].texts,
+            capability=capability.numbers() - np.int32(1),
+            capabilities=capability.texts,
+            end_user=hashed("end_user_id"),
+            system=self._system(hexed("system_hash")),
+            tools=hexed("tools_hash"),
+            address=address,
+            prefix=prefix,
+            asn=np.nan_to_num(f64("asn")).astype(np.uint64),
+            user_agent=hashed("user_agent"),
+            tls=hashed("tls_ja4"),
+            block=hashed("reasoning_block_hash"),
+            block_foreign=np.concatenate([np.zeros(0, np.int8), *self._foreign]),
+            reasoning_effort=hashed("reasoning_effort"),
+            input_tokens=f32("input_tokens"),
+            output_tokens=f32("output_tokens"),
+            cache_read_tokens=f32("cache_read_tokens"),
+            reasoning_tokens=f32("reasoning_tokens"),
+            duration_ms=f32("duration_ms"),
+            max_tokens=f32("max_tokens"),
+            n=f32("n"),
+            top_logprobs=f32("top_logprobs"),
+            temperature=f32("temperature"),
+            top_p=f32("top_p"),
+            tool_count=f32("tool_count"),
+            message_count=f32("message_count"),
+            user_turns=f32("user_turns"),
+            prompt_chars=f32("prompt_chars"),
+            thinking_budget=f32("thinking_budget_tokens"),
+            operation=classed("operation", OPERATIONS),
+            outcome=classed("outcome", OUTCOMES),
+            thinking=classed("thinking", THINKING),
+            response_format=classed("response_format", RESPONSE_FORMATS),
+            stream=flags("stream"),
+            logprobs=flags("logprobs"),
+            has_tool_calls=flags("has_tool_calls"),
+            sketches=_sketches(self._prompts, self._sketches, self._key),
+            records=tuple(self._records),
+        )
+
+    def _system(self, hashes: U64) -> U64:
+        """Return the system prompt's hash: the gateway's, or else that of the normalised text."""
+        texts = self._of["system_text"]
+        if texts.texts:
+            ours = texts.mapped(lambda distinct: likeness.sketch(distinct, self._key).text, np.uint64)
+            hashes = np.where(hashes == 0, ours, hashes)
+        return hashes
+
+    def _networks(self) -> tuple[U64, U64]:
+        """Return the hashes of the addresses and of their /24 or /48; see `networks`."""
+        texts = self._of["ip"]
+        address, prefix = networks(texts.texts, self._key)
+        return texts.mapped(lambda _: address, np.uint64), texts.mapped(lambda _: prefix, np.uint64)
 
 
-def _transposed(events: Sequence[Any]) -> Columns:
-    """Return one list per field.
-
-    In pieces: a tuple per event is what the garbage collector counts, and with fewer than its first
-    threshold (700) alive at a time it is not woken, which halves the cost.
-    """
-    columns: list[Column] = [[] for _ in _FIELDS]
-    for first in range(0, len(events), _PIECE):
-        piece = zip(*map(msgspec.structs.astuple, events[first : first + _PIECE]), strict=True)
-        for column, values in zip(columns, piece, strict=True):
-            column.extend(values)
-    return dict(zip(_FIELDS, columns, strict=True))
-
-
-def _floats(column: Column) -> F64:
-    """Return the numbers, NaN where missing or null."""
-    try:
-        return np.frombuffer(struct.pack(f"{len(column)}d", *column), np.float64)
-    except struct.error:
-        return np.array(column, np.float64)
-
-
-def _impossible(columns: Columns, numbers: F64) -> dict[int, tuple[str, str]]:
-    """Return (reason, detail) of every row to refuse; blank senseless numbers that a client asked for, in place."""
-    bad: dict[int, tuple[str, str]] = {}
-    version = numbers[_NUMBER_ROWS["v"]]
-    for row in np.flatnonzero((version != 1) & ~np.isnan(version)).tolist():
-        bad[row] = ("unsupported_version", "this detector reads 1")
-    for row, reason, detail in _wrong_texts(columns):
-        bad.setdefault(row, (reason, detail))
-    for row, record in _inline(columns["account"]):
-        wrong = wrong_number(record)
-        if wrong is not None:
-            bad.setdefault(row, (wrong[0], "account." + wrong[1]))
-    odd = (numbers < 0) | (numbers > _MOST) | ((numbers - np.floor(numbers) > 0) & _WHOLE)
-    for place in np.flatnonzero(odd.any(axis=1)).tolist():
-        number = NUMBERS[place]
-        if number.measured:
-            kind = "an integer" if number.whole else "a number"
-            detail = f"{number.name}: not {kind} from 0 to {number.most}"
-            for row in np.flatnonzero(odd[place]).tolist():
-                bad.setdefault(row, ("invalid_field", detail))
-        else:
-            numbers[place, odd[place]] = np.nan
-    return bad
-
-
-def _wrong_texts(columns: Columns) -> Iterator[tuple[int, str, str]]:
-    """Yield (row, reason, detail); the checks are on whole columns, rows are looked at only when one fails."""
-
-    def rows(name: str, wrong: Callable[[str], object]) -> list[int]:
-        return [row for row, text in enumerate(columns[name]) if text is not None and wrong(text)]
-
-    for name, most in _KEPT_TEXTS:
-        texts = columns[name] if name in ("id", "account_id") else set(columns[name]) - {None}
-        if _REPLACED in "".join(texts):
-            for row in rows(name, lambda text: _REPLACED in text):
-                yield row, "invalid_utf8", name
-        if name in _REQUIRED and "" in texts:
-            for row in rows(name, lambda text: not text):
-                yield row, "invalid_field", f"{name}: empty"
-        if most and 4 * max(map(len, texts), default=0) > most:
-            for row in rows(name, partial(_longer, most)):
-                yield row, "invalid_field", f"{name}: longer than {most} bytes"
-    for name in ("system_hash", "tools_hash"):
-        if not all(map(_HEX16, set(columns[name]) - {None})):
-            for row in rows(name, lambda text: not _HEX16(text)):
-                yield row, "invalid_field", f"{name}: not 16 hex digits"
-
-
-def _longer(most: int, text: str) -> bool:
-    return len(text.encode()) > most
-
-
-def _batch(columns: Columns, numbers: F64, partition: I32, key: int) -> EventBatch:
-    floats = numbers.astype(np.float32)
-
-    def f32(name: str) -> F32:
-        column: F32 = floats[_NUMBER_ROWS[name]]
-        return column
-
-    def hashed(name: str) -> U64:
-        return _hashes(columns[name], key)
-
-    account, account_ids = _codes_of(columns["account_id"])
-    model, models = _codes_of(columns["model"])
-    capability, capabilities = _codes_of(columns["capability"])
-    address, prefix = _networks(columns["ip"], key)
-    issuer = columns["reasoning_block_issuer"]
-    return EventBatch(
-        event_id=_hash_each(columns["id"], key),
-        time_ms=numbers[_NUMBER_ROWS["time_ms"]].astype(np.int64),
-        partition=partition,
+def _renumbered(batch: EventBatch) -> EventBatch:
+    """Return the batch as if what no event of it names had never been seen."""
+    account, account_ids = _first_seen(batch.account, batch.account_ids)
+    model, models = _first_seen(batch.model, batch.models)
+    capability, capabilities = _first_seen(batch.capability, batch.capabilities)
+    return replace(
+        batch,
         account=account,
         account_ids=account_ids,
         model=model,
         models=models,
         capability=capability,
         capabilities=capabilities,
-        org=hashed("org_id"),
-        key=hashed("key_id"),
-        end_user=hashed("end_user_id"),
-        session=hashed("session_id"),
-        system=_system(columns, key),
-        tools=_mapped(columns["tools_hash"], _hex_value, np.uint64),
-        address=address,
-        prefix=prefix,
-        asn=np.nan_to_num(numbers[_NUMBER_ROWS["asn"]]).astype(np.uint64),
-        user_agent=hashed("user_agent"),
-        tls=hashed("tls_ja4"),
-        block=hashed("reasoning_block_hash"),
-        block_issuer=_hashes(issuer, key),
-        block_foreign=_foreign(columns),
-        reasoning_effort=hashed("reasoning_effort"),
-        input_tokens=f32("input_tokens"),
-        output_tokens=f32("output_tokens"),
-        cache_read_tokens=f32("cache_read_tokens"),
-        reasoning_tokens=f32("reasoning_tokens"),
-        duration_ms=f32("duration_ms"),
-        max_tokens=f32("max_tokens"),
-        n=f32("n"),
-        top_logprobs=f32("top_logprobs"),
-        temperature=f32("temperature"),
-        top_p=f32("top_p"),
-        tool_count=f32("tool_count"),
-        message_count=f32("message_count"),
-        user_turns=f32("user_turns"),
-        prompt_chars=f32("prompt_chars"),
-        thinking_budget=f32("thinking_budget_tokens"),
-        operation=_mapped(columns["operation"], OPERATIONS.index, np.int8, -1),
-        outcome=_mapped(columns["outcome"], OUTCOMES.index, np.int8, -1),
-        thinking=_mapped(columns["thinking"], THINKING.index, np.int8, -1),
-        response_format=_mapped(columns["response_format"], RESPONSE_FORMATS.index, np.int8, -1),
-        stream=_flags(columns["stream"]),
-        logprobs=_flags(columns["logprobs"]),
-        has_tool_calls=_flags(columns["has_tool_calls"]),
-        sketches=_sketches(columns["prompt_text"], columns["prompt_sketch"], key),
-        records=_records(columns["account"], columns["account_id"]),
     )
 
 
-def _mapped(column: Column, of: Callable[[str], int], dtype: npt.DTypeLike, unknown: int = 0) -> npt.NDArray[Any]:
-    """Return `of` of every string, worked out once per distinct one; `unknown` where there is none."""
-    distinct = set(column)
-    if distinct <= {None}:
-        return np.full(len(column), unknown, dtype)
-    known = {text: unknown if text is None else of(text) for text in distinct}
-    return np.fromiter(map(known.__getitem__, column), dtype, len(column))
+def _first_seen(column: I32, names: tuple[str, ...]) -> tuple[I32, tuple[str, ...]]:
+    order = dict.fromkeys(number for number in column.tolist() if number >= 0)
+    place = np.full(len(names) + 1, -1, np.int32)  # the last is that of -1
+    place[list(order)] = np.arange(len(order))
+    return place[column], tuple(names[number] for number in order)
+
+
+def _sound(name: str, texts: Column) -> bool:
+    """Return whether `_wrong` finds nothing in any of these, mostly without a look at each."""
+    if name in ("system_hash", "tools_hash"):
+        return all(map(_HEX16, texts))
+    most = _MOST_BYTES.get(name)
+    return not (
+        _REPLACED in "".join(texts)
+        or (name != "capability" and "" in texts)
+        or (most and 4 * max(map(len, texts), default=0) > most)
+    )
+
+
+def _wrong(name: str, text: str) -> tuple[str, str] | None:
+    """Return (reason, detail) of a string that cannot be."""
+    if name in ("system_hash", "tools_hash"):
+        return None if _HEX16(text) else ("invalid_field", f"{name}: not 16 hex digits")
+    if _REPLACED in text:
+        return "invalid_utf8", name
+    if not text and name != "capability":
+        return "invalid_field", f"{name}: empty"
+    if len(text.encode()) > _MOST_BYTES.get(name, math.inf):
+        return "invalid_field", f"{name}: longer than {_MOST_BYTES[name]} bytes"
+    return None
 
 
 def _hash_each(texts: Iterable[str], key: int) -> U64:
@@ -255,56 +383,17 @@ def _hash_each(texts: Iterable[str], key: int) -> U64:
     return np.maximum(np.frombuffer(digests, ">u8").astype(np.uint64), np.uint64(1))
 
 
-def _hashes(column: Column, key: int) -> U64:
-    """Return `hash64` of every string, 0 where there is none."""
-    distinct = set(column)
-    if distinct <= {None}:
-        return np.zeros(len(column), np.uint64)
-    if 2 * len(distinct) > len(column) and None not in distinct:
-        return _hash_each(column, key)
-    distinct.discard(None)
-    known: dict[str | None, int] = dict(zip(distinct, _hash_each(distinct, key).tolist(), strict=True))
-    known[None] = 0
-    return np.fromiter(map(known.__getitem__, column), np.uint64, len(column))
-
-
-def _codes_of(column: Column) -> tuple[I32, tuple[str, ...]]:
-    """Return the index of every string in the distinct ones, and those in order of first appearance; -1 for none."""
-    distinct = tuple(text for text in dict.fromkeys(column) if text is not None)
-    index: dict[str | None, int] = {text: i for i, text in enumerate(distinct)}
-    index[None] = -1
-    return np.fromiter(map(index.__getitem__, column), np.int32, len(column)), distinct
-
-
-def _flags(column: Column) -> I8:
-    """Return 1, 0, and -1 where missing or null."""
+def _flags(column: Column) -> bytes:
+    """Return 1, 0, and -1 where missing or null, a byte each."""
     try:
-        return np.frombuffer(struct.pack(f"{len(column)}b", *column), np.int8)
+        return struct.pack(f"{len(column)}b", *column)
     except struct.error:
-        return np.array([-1 if flag is None else flag for flag in column], np.int8)
+        return struct.pack(f"{len(column)}b", *(-1 if flag is None else flag for flag in column))
 
 
-def _hex_value(text: str) -> int:
-    return int(text, 16) or 1
-
-
-def _system(columns: Columns, key: int) -> U64:
-    """Return the system prompt's hash: the gateway's, or else that of the normalised text."""
-    hashes = _mapped(columns["system_hash"], _hex_value, np.uint64)
-    texts = columns["system_text"]
-    if texts.count(None) < len(texts):
-        index, distinct = _codes_of(texts)
-        ours = np.append(likeness.sketch(distinct, key).text, np.uint64(0))  # row -1: no text
-        hashes = np.where(hashes == 0, ours[index], hashes)
-    return hashes
-
-
-def _networks(column: Column, key: int) -> tuple[U64, U64]:
-    """Return the hashes of the addresses and of their /24 or /48; see `networks`."""
-    index, distinct = _codes_of(column)
-    address, prefix = networks(distinct, key)
-    unknown = np.zeros(1, np.uint64)  # where the index is -1
-    return np.append(address, unknown)[index], np.append(prefix, unknown)[index]
+def _hex_values(texts: Sequence[str]) -> list[int]:
+    """Return the values, never 0; what is no number will be refused."""
+    return [int(text, 16) or 1 if _HEX16(text) else 0 for text in texts]
 
 
 def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
@@ -315,7 +404,7 @@ def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
     """
     joined = "\n".join(texts)
     if _QUADS(joined) and joined.count("\n") == len(texts) - 1:  # the usual case, at a fifth of the cost of ipaddress
-        return _hash_each(texts, key), _hashes(_LAST_OCTET.sub(".0/24", joined).split("\n"), key)
+        return _hash_each(texts, key), _hash_each(_LAST_OCTET.sub(".0/24", joined).split("\n"), key)
     address, prefix = np.zeros(len(texts), np.uint64), np.zeros(len(texts), np.uint64)
     dotted = np.array([":" not in text for text in texts], np.bool_)
     if dotted.any() and not dotted.all():
@@ -327,6 +416,14 @@ def networks(texts: Sequence[str], key: int) -> tuple[U64, U64]:
     address[known] = _hash_each([spelling for spelling, _ in spelled.values()], key)
     prefix[known] = _hash_each([network for _, network in spelled.values()], key)
     return address, prefix
+
+
+def canonical(text: str) -> str | None:
+    """Return an address in the spelling that `networks` hashes; None where it is none, such as a pseudonym."""
+    if _QUADS(text) and "\n" not in text:
+        return text
+    spelled = _spelled(text)
+    return spelled and spelled[0]
 
 
 def _spelled(text: str) -> tuple[str, str] | None:
@@ -342,7 +439,7 @@ def _spelled(text: str) -> tuple[str, str] | None:
     return str(address), f"{groups >> 32:x}:{groups >> 16 & 0xFFFF:x}:{groups & 0xFFFF:x}::/48"
 
 
-def _foreign(columns: Columns) -> I8:
+def _foreign(columns: dict[str, Column]) -> I8:
     """Return `EventBatch.block_foreign`: whether it was issued to another account, session or model."""
     issuers = columns["reasoning_block_issuer"]
     foreign = np.full(len(issuers), -1, np.int8)
@@ -396,14 +493,3 @@ def _sketches(texts: Column, given: Column, key: int) -> Sketches:
             for mine, other in ((getattr(ours, name), getattr(theirs, name)) for name in Sketches.__dataclass_fields__)
         )
     )
-
-
-def _inline(column: Column) -> list[tuple[int, AccountRecord]]:
-    if column.count(None) == len(column):
-        return []
-    return [(row, record) for row, record in enumerate(column) if record is not None]
-
-
-def _records(column: Column, account_ids: Column) -> tuple[tuple[int, AccountRecord], ...]:
-    """Return the inline account records; each is about the event's own account, whatever it says."""
-    return tuple((row, msgspec.structs.replace(record, account_id=account_ids[row])) for row, record in _inline(column))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +16,6 @@ name: Final = "native"
 _decode: Final = msgspec.json.Decoder(Wire).decode
 
 
-def read(values: Sequence[bytes | None]) -> tuple[list[Any], Origins]:
-    """Return the events of all values in order (`Wire` structs), and where each came from."""
-    return read_json(values, _decode)
+def read(values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any]]:
+    """Yield the events of all values in order (`Wire` structs); tell `origins` where each came from."""
+    return read_json(values, _decode, origins)

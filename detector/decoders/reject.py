@@ -63,16 +63,26 @@ class Origins:
     tombstones: int = 0
     _values: list[I32] = field(default_factory=list)
     _lines: list[I32] = field(default_factory=list)
+    _run: tuple[int, int] = (0, 0)  # whole values, from the first to before the second, that are not in these yet
 
     def add(self, first: int, count: int) -> None:
         """Say that the next `count` events are the whole values from `first` on."""
-        self._values.append(np.arange(first, first + count, dtype=np.int32))
-        self._lines.append(np.zeros(count, np.int32))
+        if first != self._run[1]:
+            self._close_run()
+            self._run = first, first
+        self._run = self._run[0], first + count
 
     def add_lines(self, index: int, lines: list[int]) -> None:
         """Say that the next events are these lines of value `index`."""
+        self._close_run()
         self._values.append(np.full(len(lines), index, np.int32))
         self._lines.append(np.array(lines, np.int32))
+
+    def _close_run(self) -> None:
+        first, end = self._run
+        self._values.append(np.arange(first, end, dtype=np.int32))
+        self._lines.append(np.zeros(end - first, np.int32))
+        self._run = end, end
 
     def sorted_rejects(self) -> list[Reject]:
         """Return the rejects in the order of the input."""
@@ -80,5 +90,6 @@ class Origins:
 
     def columns(self) -> tuple[I32, I32]:
         """Return the value and the line of every event."""
+        self._close_run()
         empty = np.zeros(0, np.int32)
         return np.concatenate([empty, *self._values]), np.concatenate([empty, *self._lines])

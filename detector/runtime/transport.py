@@ -33,6 +33,7 @@ from typing import Any, Final, TypeVar
 
 import faust
 import structlog
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS, aiokafka
@@ -74,8 +75,31 @@ class Chunks(faust.Schema[Any, Any]):
         return decode
 
 
+class Records(PartitionRecords):
+    """Records as the parser makes them: a `ConsumerRecord` says again what the chunk says, at the price of parsing."""
+
+    def _consumer_record(self, _tp: Any, record: Any) -> Any:
+        return record
+
+
+class _Fetcher(Fetcher):
+    """A fetcher whose buffers give such records."""
+
+    async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
+        woken: bool = await super()._proc_fetch_request(assignment, node_id, request)
+        for result in self._records.values():  # nobody can have read what came just now: nothing was awaited since
+            if isinstance(result, FetchResult) and result.has_more():
+                result._partition_records.__class__ = Records  # noqa: SLF001  # aiokafka has no way to choose it
+        return woken
+
+
 class _Thread(aiokafka.AIOKafkaConsumerThread):
-    """Faust's consumer thread, whose fetches come back soon."""
+    """Faust's consumer thread, whose fetches come back soon and are not copied."""
+
+    async def on_start(self) -> None:
+        """Start the consumer."""
+        await super().on_start()
+        self._ensure_consumer()._fetcher.__class__ = _Fetcher  # noqa: SLF001  # nothing is assigned yet
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -20,7 +20,7 @@ event ids) and `o<n>` (pairs of the open step); the last two are written once an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from detector import score
 from detector.account import AccountRecord
 from detector.campaign.link import links_of
 from detector.campaign.observation import CAPABILITIES
-from detector.event import F32, I64, EventBatch, Mask, Sketches, hash64
+from detector.event import F32, I64, EventBatch, Mask, hash64
 from detector.signals import SIGNALS, Signal
 from detector.signals.canary import Canary
 from detector.stages.records import Records
@@ -303,7 +303,7 @@ class AccountStage:
         self.counts["duplicate"] += int(seen.sum())
         if seen.any():
             kept = np.flatnonzero(~seen)
-            batch, rows, clock, ahead = _taken(batch, kept), rows[kept], clock[kept], ahead[kept]
+            batch, rows, clock, ahead = batch.taken(kept), rows[kept], clock[kept], ahead[kept]
         pairs = self._count(batch, rows, clock, ahead)
         self._advance(ticks, pairs)
 
@@ -562,21 +562,6 @@ def _capability(batch: EventBatch) -> I64:
         for label in batch.capabilities
     ]
     return np.array([*classes, -1], np.int64)[batch.capability]  # -1 picks the last
-
-
-def _taken(batch: EventBatch, kept: I64) -> EventBatch:
-    """Return the batch with only the `kept` events."""
-    place = np.full(len(batch), -1, np.int64)
-    place[kept] = np.arange(len(kept))
-    sketches = replace(batch.sketches, **{name: column[kept] for name, column in _columns_of(batch.sketches)})
-    columns: dict[str, Any] = {name: column[kept] for name, column in _columns_of(batch)}
-    records = tuple((int(place[event]), record) for event, record in batch.records if place[event] >= 0)
-    return replace(batch, **columns, sketches=sketches, records=records)
-
-
-def _columns_of(record: EventBatch | Sketches) -> list[tuple[str, npt.NDArray[Any]]]:
-    found = [(field.name, getattr(record, field.name)) for field in fields(record)]
-    return [(name, column) for name, column in found if isinstance(column, np.ndarray)]
 
 
 def _rounded(number: float) -> float | None:

@@ -54,6 +54,9 @@ _KIND_BITS: Final = np.uint64(5)
 _KIND_MASK: Final = np.uint64((1 << 5) - 1)
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
+_PLACES_EACH: Final = 8  # a table with a place for every (row, step) is faster than a search where so few are empty
+_PLACES: Final = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
@@ -67,31 +70,19 @@ class Verdicts:
     because: tuple[Sentences, ...]
 
 
-def gathered(key: U64, pairs: Rows) -> tuple[U64, Rows]:
-    """Sort pairs by (key, value, item) and merge those that agree in all three; return keys and pairs.
+def _order(key: U64, value: U64, item: U64) -> I64:
+    """Return an order by (key, value, item).
 
     One sort of 64-bit numbers is several times faster than a sort by three columns, so the key is filled
     up with the first bits of the value, and only runs that this leaves undecided are sorted again.
     """
-    if not len(pairs):
-        return key, pairs
-    value, item = np.ascontiguousarray(pairs["value"]), np.ascontiguousarray(pairs["item"])
     room = 64 - int(key.max()).bit_length()
     packed = (key << np.uint64(room)) | (value >> np.uint64(64 - room)) if 0 < room < 64 else key
     order = np.argsort(packed)
     rank = _ranks(packed[order])
     for column in (value, item):
         order, rank = _refined(order, rank, column)
-    key, pairs = key[order], rows_of(pairs, order)
-    starts = _starts(key, pairs["value"], pairs["item"])
-    if len(starts) == len(pairs):
-        return key, pairs
-    merged = rows_of(pairs, starts)
-    merged["count"] = np.add.reduceat(pairs["count"], starts)
-    merged["output_tokens"] = np.add.reduceat(pairs["output_tokens"], starts)
-    merged["first_ms"] = np.minimum.reduceat(pairs["first_ms"], starts)
-    merged["last_ms"] = np.maximum.reduceat(pairs["last_ms"], starts)
-    return key[starts], merged
+    return order
 
 
 def _ranks(ordered: U64) -> U64:
@@ -166,10 +157,10 @@ def messages(
     kind = pairs["kind"].astype(np.uint64)
     to: U64 = np.add(fact_message[at], pairs["value"] % wide)
     to[kind == MODEL] = home[at[kind == MODEL]]
-    key, pairs = gathered((((to << _ACCOUNT_BITS) | at.astype(np.uint64)) << _KIND_BITS) | kind, pairs)
-    starts = _starts(key, pairs["value"])
+    head, rows = folded((((to << _ACCOUNT_BITS) | at.astype(np.uint64)) << _KIND_BITS) | kind, pairs)
     at_home = (home << _ACCOUNT_BITS) | np.arange(len(facts), dtype=np.uint64)
-    table = np.sort(np.concatenate([key[starts] >> _KIND_BITS, at_home]))
+    used = head >> _KIND_BITS
+    table = np.sort(np.concatenate([used[_starts(used)], at_home]))
     table = table[_starts(table)]
     count_messages = len(begins) * link_partitions
     edges = np.arange(count_messages + 1, dtype=np.uint64)
@@ -177,13 +168,8 @@ def messages(
     told = rows_of(facts, (table & _ACCOUNT_MASK).astype(np.int64))
     told_ids = [ids[row] for row in told["row"].tolist()]
 
-    head = key[starts]
-    index = (
-        np.searchsorted(table, head >> _KIND_BITS)
-        - table_bounds[(head >> (_ACCOUNT_BITS + _KIND_BITS)).astype(np.int64)]
-    )
+    index = np.searchsorted(table, used) - table_bounds[(head >> (_ACCOUNT_BITS + _KIND_BITS)).astype(np.int64)]
     is_link = (head & _KIND_MASK) != MODEL
-    rows = _rows(pairs, starts)
     rows["account"] = index
     by_model, rows = rows[~is_link], rows[is_link]
     model_bounds = np.searchsorted(head[~is_link], edges << (_ACCOUNT_BITS + _KIND_BITS)).tolist()
@@ -231,27 +217,52 @@ class _Finder:
         keys = facts["row"] * self._span + (facts["step"] - self._first)
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
+        self._places: I64 | None = None
+        if self._keys[-1] < _PLACES_EACH * len(keys) + _PLACES:
+            self._places = np.empty(self._keys[-1] + 1, np.int64)
+            self._places[keys] = np.arange(len(keys))
 
     def __call__(self, row: I64, step: I64) -> I64:
-        place: I64 = self._order[np.searchsorted(self._keys, row * self._span + (step - self._first))]
+        keys = row * self._span + (step - self._first)
+        if self._places is not None:
+            place: I64 = self._places[keys]
+        else:
+            place = self._order[np.searchsorted(self._keys, keys)]
         return place
 
 
-def _rows(pairs: Rows, starts: I64) -> Rows:
-    """Return the rows of records (dtype observation.PAIRS): each run of texts of a pair merged into one."""
+def folded(key: U64, pairs: Rows) -> tuple[U64, Rows]:
+    """Return one row (dtype observation.PAIRS; `account` left open) for each (key, value) of the pairs, in that order.
+
+    The key ends in the pair's kind. Most rows are one pair, so only the others are summed.
+    """
+    if not len(pairs):
+        return key, np.zeros(0, observation.PAIRS)
+    value, item = np.ascontiguousarray(pairs["value"]), np.ascontiguousarray(pairs["item"])
+    order = _order(key, value, item)
+    key, item = key[order], item[order]
+    starts = _starts(key, value[order])
+    sizes = np.diff(np.append(starts, len(order)))
+    several, among = np.flatnonzero(sizes > 1), np.flatnonzero(np.repeat(sizes > 1, sizes))
+    begins = np.cumsum(sizes[several]) - sizes[several]
+    heads, others = rows_of(pairs, order[starts]), rows_of(pairs, order[among])
     rows = np.zeros(len(starts), observation.PAIRS)
-    if not len(starts):
-        return rows
-    item = pairs["item"]
-    least = np.minimum.reduceat(np.where(item == 0, _NO_ITEM, item), starts)
-    rows["kind"], rows["value"] = pairs["kind"][starts], pairs["value"][starts]
-    rows["count"] = np.add.reduceat(pairs["count"], starts)
-    rows["items"] = np.add.reduceat((item != 0).astype(np.int32), starts)
-    rows["item"] = np.where(least == _NO_ITEM, np.uint64(0), least)
-    rows["output_tokens"] = np.add.reduceat(pairs["output_tokens"], starts)
-    rows["first_ms"] = np.minimum.reduceat(pairs["first_ms"], starts)
-    rows["last_ms"] = np.maximum.reduceat(pairs["last_ms"], starts)
-    return rows
+    rows["kind"], rows["value"], rows["item"] = heads["kind"], heads["value"], heads["item"]
+    rows["items"] = heads["item"] != 0
+    for name in _FOLDS:
+        rows[name] = heads[name]
+    if len(several):
+        for name, how in _FOLDS.items():
+            rows[name][several] = how.reduceat(others[name], begins)
+        items = item[among]
+        new = items != 0
+        again = items[1:] == items[:-1]
+        again[begins[1:] - 1] = False
+        new[1:] &= ~again
+        least = np.minimum.reduceat(np.where(items == 0, _NO_ITEM, items), begins)
+        rows["item"][several] = np.where(least == _NO_ITEM, np.uint64(0), least)
+        rows["items"][several] = np.add.reduceat(new.astype(np.int32), begins)
+    return key[starts], rows
 
 
 def _between(judged: Judged, start: int, end: int) -> Judged:
@@ -299,9 +310,9 @@ class Pending:
     def _clear(self) -> None:
         self._raw: list[Rows] = []
         self._raw_size = 0
-        self._index = HashIndex()
-        self._folded = np.zeros(0, PAIR)
-        self._sums = {name: np.zeros(0, np.int64) for name in _FOLDS}
+        self._index = HashIndex(FOLD_AT)
+        self._folded = np.empty(0, PAIR)
+        self._sums = {name: np.empty(0, np.int64) for name in _FOLDS}
         self._size = 0
 
     def add(self, pairs: Rows) -> None:
@@ -320,26 +331,27 @@ class Pending:
         identity = mix(salted, 1) | np.uint64(1 << 63)
         at = self._index.lookup(identity)
         missing = np.flatnonzero(at < 0)
+        more = np.ones(len(pairs), bool)  # what is new is there with what it brings
         if len(missing):
             order = np.argsort(identity[missing])
             found = identity[missing][order]
             starts = _starts(found)
             at[missing[order]] = self._size + np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(found))))
+            more[missing[order[starts]]] = False
             new = rows_of(pairs, missing[order[starts]])
             self._index.insert(found[starts], np.arange(self._size, self._size + len(new)))
             self._append(new)
         for name, how in _FOLDS.items():
-            how.at(self._sums[name], at, pairs[name].astype(np.int64))
+            how.at(self._sums[name], at[more], pairs[name][more].astype(np.int64))
 
     def _append(self, new: Rows) -> None:
         end = self._size + len(new)
         if end > len(self._folded):
-            self._folded = joined([self._folded[: self._size], np.zeros(2 * end - self._size, PAIR)], PAIR)
-            for name, column in self._sums.items():
-                self._sums[name] = np.concatenate([column[: self._size], np.zeros(2 * end - self._size, np.int64)])
-        self._folded[self._size : end] = new
-        for name in ("first_ms", "last_ms"):
-            self._sums[name][self._size : end] = new[name]
+            self._folded = _grown(self._folded, self._size, 2 * end)
+            self._sums = {name: _grown(column, self._size, 2 * end) for name, column in self._sums.items()}
+        self._folded.view(f"V{PAIR.itemsize}")[self._size : end] = new.view(f"V{PAIR.itemsize}")
+        for name, column in self._sums.items():
+            column[self._size : end] = new[name]
         self._size = end
 
     def _fresh(self) -> Rows:
@@ -384,6 +396,14 @@ def joined(parts: Sequence[Rows], dtype: np.dtype[Any]) -> Rows:
     """Return structured arrays one after the other; as plain bytes, for numpy would copy field by field."""
     plain = f"V{dtype.itemsize}"
     return np.concatenate([np.zeros(0, plain), *(part.view(plain) for part in parts)]).view(dtype)
+
+
+def _grown(column: Rows, used: int, capacity: int) -> Rows:
+    """Return a longer array that begins with what is used of this one."""
+    plain = f"V{column.dtype.itemsize}"
+    result = np.empty(capacity, plain)
+    result[:used] = column[:used].view(plain)
+    return result.view(column.dtype)
 
 
 _FOLDS: Final = {"count": np.add, "output_tokens": np.add, "first_ms": np.minimum, "last_ms": np.maximum}

@@ -53,7 +53,7 @@ STOCK: Final = "stock Faust agent"
 TARGET_PER_CORE: Final = 100_000
 TARGET_RATIO: Final = 20
 PATIENCE_SECONDS: Final = 240.0
-_LOOK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.5  # each look has the worker write out its metrics, at a hundredth of a second
 
 
 class _Keyed(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +50,50 @@ def test_of_an_account_with_endless_links_those_of_the_lowest_values_are_compare
     for one in (3, 7):
         mine = link[few[10:]][account[few[10:]] == one]
         assert sorted(mine.tolist()) == sorted(link[account == one].tolist())[:256]
+
+
+def compared_two_by_two(link: Any, account: Any, kind: Any) -> list[int]:
+    """The components by their definition: every pair of content links, then a link of identity to most of its own."""
+    content = ~np.isin(kind, [int(one) for one in IDENTITY])
+    uses = np.zeros((len(kind), account.max() + 1), np.int64)
+    uses[link, account] = 1
+    size, label = uses.sum(axis=1), np.arange(len(kind))
+    for a, b in itertools.combinations(np.flatnonzero(content).tolist(), 2):
+        shared, small, large = int(uses[a] @ uses[b]), min(size[a], size[b]), max(size[a], size[b])
+        if shared >= 3 and 2 * shared >= small:
+            share, chance = min(max(shared / small, 1e-9), 1 - 1e-9), min(large / uses.shape[1], 0.7)
+            nats = share * math.log(share / chance) + (1 - share) * math.log((1 - share) / (1 - chance))
+            if share > chance and small * nats > 3:
+                label[label == label[b]] = label[a]
+    label = np.unique(label, return_index=True)[1][np.unique(label, return_inverse=True)[1]]
+    for i in np.flatnonzero(~content).tolist():
+        votes = {one: int((uses[i] * uses[content & (label == one)].max(axis=0)).sum()) for one in set(label[content])}
+        best = min(votes, key=lambda one: (-votes[one], one), default=i)
+        if votes.get(best, 0) >= max(3, size[i] / 2):
+            label[i] = best
+    return [int(one) for one in np.unique(label, return_inverse=True)[1]]
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 40),
+    st.integers(3, 60),
+    st.integers(1, 6),
+    st.sampled_from([1, 300, 10**6]),
+)
+def test_not_comparing_all_pairs_finds_the_components_of_comparing_them(
+    seed: int, links: int, accounts: int, pools: int, most_products: int
+) -> None:
+    """Links take most of their accounts from a pool each; some have the very same accounts."""
+    rng = np.random.default_rng(seed)
+    pool = rng.integers(0, pools, accounts)
+    uses = rng.random((links, accounts)) < np.where(pool == rng.integers(0, pools, links)[:, None], 0.7, 0.05)
+    uses[rng.integers(0, links, links // 3)] = uses[rng.integers(0, links)]
+    uses[:, 0] |= ~uses.any(axis=1)
+    link, account = np.nonzero(uses)
+    kind = rng.choice(np.array([T, H, F, LinkKind.PAYMENT], np.uint8), links)
+    found = components(link, account, kind, most_products=most_products)
+    assert np.unique(found, return_inverse=True)[1].tolist() == compared_two_by_two(link, account, kind)
 
 
 def test_links_over_the_same_accounts_are_one_group() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.account import AccountRecord
-from detector.campaign.link import CONTENT, IDENTITY, client_of, links_of, links_of_record, mix, shape_of
+from detector.campaign.link import CONTENT, IDENTITY, client_of, links_of, links_of_record, mix, mix_one, shape_of
 from detector.campaign.observation import LinkKind
 from detector.decoders import decode
 from detector.event import EventBatch
@@ -191,3 +191,8 @@ def test_the_address_of_a_sign_up_and_of_a_request_is_one_link(address: str) -> 
 def test_under_another_key_identifiers_are_other_values() -> None:
     one, two = (links_of_record(record(payment_fp="p"), key) for key in (1, 2))
     assert one != two
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1), st.integers(0, 200))
+def test_one_value_is_mixed_as_a_column_is(values: list[int], salt: int) -> None:
+    assert mix(np.array(values, np.uint64), salt).tolist() == [mix_one(value, salt) for value in values]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from detector import likeness
 from detector.decoders import REASONS, Decoded, decode, repartitioned
 from detector.decoders.columns import networks
+from detector.decoders.json_lines import PIECE
 from detector.decoders.wire import Wire
 from detector.event import COLUMNS, OPERATIONS, EventBatch, RequestEvent, Sketches, hash64
 
@@ -52,7 +53,7 @@ def test_what_is_missing_is_unknown_and_not_zero() -> None:
     batch = one()
     for name in ("input_tokens", "max_tokens", "temperature", "tool_count", "prompt_chars", "thinking_budget"):
         assert np.isnan(getattr(batch, name)).all(), name
-    for name in ("org", "key", "end_user", "session", "system", "tools", "address", "prefix", "asn", "tls", "block"):
+    for name in ("end_user", "system", "tools", "address", "prefix", "asn", "tls", "block"):
         assert getattr(batch, name).tolist() == [0], name
     for name in ("operation", "outcome", "thinking", "response_format", "stream", "logprobs", "block_foreign"):
         assert getattr(batch, name).tolist() == [-1], name
@@ -73,8 +74,8 @@ def test_an_explicit_null_is_a_missing_value() -> None:
 
 
 def test_identifiers_become_keyed_hashes() -> None:
-    batch = one(org_id="o", key_id="k", end_user_id="e", session_id="s", user_agent="ua", tls_ja4="t", id="r1")
-    names = {"org": "o", "key": "k", "end_user": "e", "session": "s", "user_agent": "ua", "tls": "t", "event_id": "r1"}
+    batch = one(end_user_id="e", reasoning_effort="low", user_agent="ua", tls_ja4="t", id="r1")
+    names = {"end_user": "e", "reasoning_effort": "low", "user_agent": "ua", "tls": "t", "event_id": "r1"}
     for column, text in names.items():
         assert getattr(batch, column).tolist() == [hash64(text, KEY)], column
 
@@ -400,9 +401,46 @@ def test_the_cut_into_batches_does_not_show(values: list[bytes | None], cut: int
     whole = decode(values, 0, hash_key=KEY)
     parts = [decode(part, 0, hash_key=KEY) for part in (values[:cut], values[cut:])]
     assert [(r.reason, r.raw) for r in whole.rejects] == [(r.reason, r.raw) for p in parts for r in p.rejects]
-    for name in ("event_id", "time_ms", "session", "input_tokens", "operation", "address", "block_foreign", "stream"):
+    for name in ("event_id", "time_ms", "end_user", "input_tokens", "operation", "address", "block_foreign", "stream"):
         joined = np.concatenate([getattr(part.batch, name) for part in parts])
         np.testing.assert_array_equal(getattr(whole.batch, name), joined, name)
+
+
+def test_a_refused_event_leaves_no_name_behind() -> None:
+    """What it alone names is in no table, and the others stand in the order in which good events name them."""
+    good = [
+        event(id="1", account_id="b", model="m2", capability="coding"),
+        event(id="2", account_id="a", model="m1"),
+        event(id="3", account_id="b", model="m1", capability="vision"),
+    ]
+    bad = [
+        event(id="4", account_id="a", model="m0", capability="vision", input_tokens=-1),
+        event(id="5", account_id="c", model="", capability="writing"),
+        event(id="", account_id="d", model="m3"),
+    ]
+    with_bad, alone = decoded(bad[0], good[0], bad[1], *good[1:], bad[2]), decoded(*good)
+    assert [(r.index, r.reason) for r in with_bad.rejects] == [(i, "invalid_field") for i in (0, 2, 5)]
+    for name in ("account", "account_ids", "model", "models", "capability", "capabilities", "event_id"):
+        np.testing.assert_array_equal(getattr(with_bad.batch, name), getattr(alone.batch, name), name)
+
+
+@pytest.mark.parametrize("at", [0, PIECE - 1, PIECE, 2 * PIECE + 1])
+def test_what_is_bad_is_found_in_whatever_piece_it_lies(at: int) -> None:
+    values: list[bytes | None] = [event(id=f"r{i}", ip=f"10.0.{i % 7}.1") for i in range(2 * PIECE + 2)]
+    values[at] = event(id="x", tools_hash="no hash")
+    result = decode(values, 3, hash_key=KEY)
+    assert [(r.index, r.reason, r.raw) for r in result.rejects] == [(at, "invalid_field", values[at])]
+    kept = decode([value for i, value in enumerate(values) if i != at], 3, hash_key=KEY).batch
+    for name in ("event_id", "address", "prefix", "partition", "time_ms"):
+        np.testing.assert_array_equal(getattr(result.batch, name), getattr(kept, name), name)
+
+
+def test_a_value_of_many_lines_in_a_later_piece_is_named_by_its_own_number() -> None:
+    values = [event(id=f"r{i}") for i in range(PIECE + 1)]
+    values.append(event(id="a") + b"\n{\n" + event(id="b"))
+    result = decode(values, 0, hash_key=KEY)
+    assert [(r.index, r.line) for r in result.rejects] == [(PIECE + 1, 2)]
+    assert len(result.batch) == PIECE + 3
 
 
 def test_a_valid_event_of_the_contract_survives_as_msgspec_writes_it() -> None:

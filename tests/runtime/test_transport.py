@@ -9,12 +9,16 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.runtime.transport import SCHEME, Consumer, Transport
+from detector.runtime.transport import SCHEME, Consumer, Records, Transport
 
 ONE = TP("requests", 0)
 
@@ -77,6 +81,24 @@ def test_a_partition_is_delivered_whole_and_in_order_whatever_was_fetched_when(
     chunks = asyncio.run(everything())
     assert [record.offset for chunk in chunks for record in chunk.records] == log
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks)][: len(chunks)]
+
+
+def test_records_are_read_without_a_copy_of_each_and_are_the_same() -> None:
+    """Also behind an offset in the middle of a batch, as after a seek."""
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 16)
+    for number, (key, value) in enumerate([(b"a", b"1"), (None, b"2"), (b"c", None), (b"d", b"4")]):
+        batch.append(number, 1, key, value, [("h", b"x")])
+    data = bytes(batch.build())
+
+    def parsed() -> PartitionRecords:
+        return PartitionRecords(TopicPartition("requests", 0), MemoryRecords(data), [], 1, None, None, True, 0)
+
+    copied, plain = parsed(), parsed()
+    plain.__class__ = Records
+    found = list(plain)
+    assert [(r.offset, r.key, r.value) for r in found] == [(r.offset, r.key, r.value) for r in copied]
+    assert not any(isinstance(record, ConsumerRecord) for record in found)
+    assert plain.next_fetch_offset == copied.next_fetch_offset == 4
 
 
 def test_nothing_is_delivered_of_a_partition_that_was_not_started() -> None:
