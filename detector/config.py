@@ -144,10 +144,19 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
-    """When bad records are too many to be the records' fault."""
+    """What becomes of bad records, and when they are too many to be the records' fault."""
 
     most_share: Annotated[float, _doc("Stop when so much of the last `window` records is bad", gt=0, le=1)] = 0.9
     window: Annotated[int, _doc("Records that the share is taken over", ge=1)] = 1_000
+    most_bytes: Annotated[
+        int,
+        _doc(
+            "A longer record is cut to so much, and the header `length` says how long it was: it may have come "
+            "compressed, and would be refused by Kafka's own default limit of 1 MB, again and again",
+            ge=0,
+            le=15_000_000,
+        ),
+    ] = 950_000
 
 
 class Web(msgspec.Struct, frozen=True, kw_only=True):

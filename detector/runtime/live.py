@@ -108,7 +108,9 @@ class Service:
         topics, stream = config.topics, config.stream
         self._store = _store_of(config)
         names = {role: getattr(topics, role) for role in ("observations", "candidates", "verdicts", "dead_letters")}
-        self._kafka = KafkaPublisher(config.kafka.brokers, names, client_arguments(config.kafka))
+        self._kafka = KafkaPublisher(
+            config.kafka.brokers, names, client_arguments(config.kafka), config.dead_letters.most_bytes
+        )
         self._sinks = open_sinks(config.sinks, self._kafka, topics.findings)
         self._accounts = AccountStage(config.accounts)
         self._links = LinkStage(config.links)

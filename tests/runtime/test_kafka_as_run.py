@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from detector.errors import ConfigError
 from detector.runtime import topics
@@ -43,13 +42,7 @@ class Words:
         made = [Topic(f"{self.name}-{role}", count) for role, count in others.items()]
         await asyncio.to_thread(topics.create, self.kafka.address, made)
         configs = {name.replace("_", "."): value for name, value in settings.items()}
-
-        def create() -> None:
-            with self.kafka.administration() as admin:
-                wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": configs}
-                admin.create_topics({self.topic: wanted}, wait_for_metadata=True)
-
-        await asyncio.to_thread(create)
+        await asyncio.to_thread(self.kafka.create, self.topic, partitions, configs)
 
     @asynccontextmanager
     async def producing(self, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
@@ -132,12 +125,7 @@ class Words:
 
     async def configure(self, **settings: str) -> None:
         configs = {name.replace("_", "."): value for name, value in settings.items()}
-
-        def alter() -> None:
-            with self.kafka.administration() as admin:
-                admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self.topic, configs)])
-
-        await asyncio.to_thread(alter)
+        await asyncio.to_thread(self.kafka.configure, self.topic, configs)
 
     def make_anew(self) -> None:
         """Delete the topic and make it again, empty."""

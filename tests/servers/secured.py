@@ -14,8 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kafka import KafkaAdminClient
-from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
-from kafka.admin._users import UserScramCredentialUpsertion
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ConfigResource,
+    ConfigResourceType,
+    ResourcePattern,
+    ResourceType,
+    UserScramCredentialUpsertion,
+)
 
 from detector.runtime import servers
 
@@ -80,6 +89,7 @@ class SecuredKafka:
                 "listener.name.secured.scram-sha-512.sasl.jaas.config": scram,
                 "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
                 "super.users": "User:ANONYMOUS",
+                "message.max.bytes": "1048588",  # Kafka's default, which topics start from
                 # Compaction and retention look soon and often, so that a test can wait for them.
                 "log.initial.task.delay.ms": "100",
                 "log.cleaner.backoff.ms": "100",
@@ -111,6 +121,17 @@ class SecuredKafka:
         ]
         with self.administration() as admin:
             admin.create_acls(wanted)
+
+    def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
+        """Make a topic with these settings."""
+        wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(settings)}
+        with self.administration() as admin:
+            admin.create_topics({topic: wanted}, wait_for_metadata=True)
+
+    def configure(self, topic: str, settings: Mapping[str, str]) -> None:
+        """Change the settings of a topic."""
+        with self.administration() as admin:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(settings))])
 
     def revoke(self, user: str, topic: str, operation: ACLOperation) -> None:
         """Take a right to a topic away."""
