@@ -80,7 +80,7 @@ dashboards: $(VENV)/.dev ## deploy/grafana/dashboards from deploy/grafana/build.
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into the two locks
 	@$(COMPILE) --upgrade --all-extras -o requirements-dev.lock
-	@$(COMPILE) -c requirements-dev.lock --extra build --extra demo --extra replay -o requirements.lock
+	@$(COMPILE) -c requirements-dev.lock --extra build --extra compression --extra demo --extra replay -o requirements.lock
 
 up: ## the deployment in containers, with traffic; dashboards at http://localhost:3000
 	@$(COMPOSE) --profile demo up --build --detach --wait

@@ -112,8 +112,19 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     kind: Annotated[Literal["redis", "memory"], _doc("memory forgets everything at the end of the process")] = "redis"
     url: Annotated[
         str,
-        msgspec.Meta(description="redis://[user:password@]host:port/db, or rediss:// for TLS", extra={"url": True}),
+        msgspec.Meta(
+            description="redis://[user:password@]host:port/db, or rediss:// for TLS; redis+cluster:// or "
+            "rediss+cluster:// and one node of it for a Redis Cluster",
+            extra={"url": True},
+        ),
     ] = "redis://localhost:6379/0"
+    username: Annotated[
+        str, _doc("Who logs in, where the url does not say: a user with the rule of redis/detector.acl")
+    ] = ""
+    password: Annotated[str, _secret("The password, where the url does not say")] = ""
+    ca_file: Annotated[str, _doc("Certificates to trust with rediss://; empty: those of the system")] = ""
+    cert_file: Annotated[str, _doc("Our own certificate, where Redis asks for one")] = ""
+    key_file: Annotated[str, _doc("The private key of cert_file")] = ""
     prefix: Annotated[str, _doc("Every key begins with it")] = "detector"
     timeout_ms: Annotated[int, _doc("No answer for so long: the store is away", ge=10)] = 2_000
 
@@ -133,10 +144,19 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
-    """When bad records are too many to be the records' fault."""
+    """What becomes of bad records, and when they are too many to be the records' fault."""
 
     most_share: Annotated[float, _doc("Stop when so much of the last `window` records is bad", gt=0, le=1)] = 0.9
     window: Annotated[int, _doc("Records that the share is taken over", ge=1)] = 1_000
+    most_bytes: Annotated[
+        int,
+        _doc(
+            "A longer record is cut to so much, and the header `length` says how long it was: it may have come "
+            "compressed, and would be refused by Kafka's own default limit of 1 MB, again and again",
+            ge=0,
+            le=15_000_000,
+        ),
+    ] = 950_000
 
 
 class Web(msgspec.Struct, frozen=True, kw_only=True):
@@ -501,10 +521,13 @@ def _check_together(flat: Mapping[str, Any]) -> None:
             "kafka.sasl_username",
             f"kafka.security is {flat['kafka.security']}, so there must be a user name and a password",
         )
-    if bool(flat["kafka.cert_file"]) != bool(flat["kafka.key_file"]):
-        raise ConfigError("kafka.cert_file", "kafka.cert_file and kafka.key_file are given together")
+    for section in ("kafka", "store"):
+        if bool(flat[f"{section}.cert_file"]) != bool(flat[f"{section}.key_file"]):
+            raise ConfigError(f"{section}.cert_file", f"{section}.cert_file and {section}.key_file are given together")
     if not re.match(r"(rediss?(\+cluster)?|unix)://", flat["store.url"]):
         raise ConfigError("store.url", "it begins with redis://, rediss://, redis+cluster:// or unix://")
+    if flat["store.ca_file"] and not flat["store.url"].startswith("rediss"):
+        raise ConfigError("store.ca_file", "store.url does not ask for TLS: it begins with rediss:// then")
 
 
 def _wrapped(text: str) -> list[str]:

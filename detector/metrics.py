@@ -98,6 +98,14 @@ FUTURE: Final = Meter(
     "partition's own time",
     "A gateway's clock is wrong",
 )
+LOST: Final = Meter(
+    "detector_lost_records_total",
+    "counter",
+    "Records that Kafka had deleted before they were read: retention was faster than the stage, or the state is that "
+    "of an older backup. Offsets without a record (transaction markers) among them are counted too",
+    "What they said is missing for good: see the runbook DetectorRecordsLost, then raise the topic's retention",
+    (_STAGE,),
+)
 LAG: Final = Meter(
     "detector_lag_records",
     "gauge",

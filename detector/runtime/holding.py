@@ -251,6 +251,9 @@ class Holding:
             fresh = (
                 [record for record in records if record.offset >= self.position] if start < self.position else records
             )
+            if not fresh:  # offsets without records: a hole in the log
+                self.position, self._uncommitted = max(end, self.position), True
+                return True
             taken = self.lane.feed.take(self.partition, fresh)
             if taken.dead:
                 if not await self._waited(lambda: self.lane.publisher.dead_letter(taken.dead)):

@@ -20,6 +20,7 @@ from detector.config import Config
 from detector.errors import ConfigError
 from detector.event import LABELS, hash64
 from detector.finding import Finding
+from detector.runtime.security import store_arguments
 from detector.signals import Signal
 from detector.stages.campaigns import CampaignPartition
 from detector.stages.journal import Journal
@@ -48,7 +49,7 @@ def described(config: Config, kind: str, subject: str) -> str | None:
 async def _from_redis(config: Config, kind: str, subject: str) -> str | None:
     from detector.stores.redis import RedisStore  # noqa: PLC0415 - redis-py only where Redis is asked
 
-    store = RedisStore(config.store.url, timeout_seconds=config.store.timeout_ms / 1000, prefix=config.store.prefix)
+    store = RedisStore(config.store.url, **store_arguments(config.store))
     try:
         return await (account if kind == "account" else campaign)(store, config, subject)
     finally:

@@ -30,11 +30,11 @@ from detector.decoders import decode_accounts
 from detector.errors import InputError, Unavailable
 from detector.finding import Finding, Verdict
 from detector.metrics import Meter, Recorder
-from detector.runtime import logs
+from detector.runtime import access, logs
 from detector.runtime.feeds import RecordFeed, RequestFeed
 from detector.runtime.holding import DeadLetter
 from detector.runtime.publisher import KafkaPublisher
-from detector.runtime.security import client_arguments, faust_credentials
+from detector.runtime.security import client_arguments, faust_credentials, store_arguments
 from detector.runtime.worker import Worker, WorkerSettings
 from detector.sinks import Sink, open_sinks
 from detector.stages.accounts import AccountStage
@@ -108,7 +108,9 @@ class Service:
         topics, stream = config.topics, config.stream
         self._store = _store_of(config)
         names = {role: getattr(topics, role) for role in ("observations", "candidates", "verdicts", "dead_letters")}
-        self._kafka = KafkaPublisher(config.kafka.brokers, names, client_arguments(config.kafka))
+        self._kafka = KafkaPublisher(
+            config.kafka.brokers, names, client_arguments(config.kafka), config.dead_letters.most_bytes
+        )
         self._sinks = open_sinks(config.sinks, self._kafka, topics.findings)
         self._accounts = AccountStage(config.accounts)
         self._links = LinkStage(config.links)
@@ -155,6 +157,7 @@ class Service:
         log.info("serving", host=web.host, port=port, group=self._config.kafka.group)
         measuring = loop.create_task(self._measure())
         try:
+            await access.checked(self._config)
             await self._kafka.start()
             await self.worker.run()
         except InputError:
@@ -247,7 +250,7 @@ class Service:
 def _store_of(config: Config) -> Store:
     if config.store.kind == "memory":
         return MemoryStore()
-    return RedisStore(config.store.url, timeout_seconds=config.store.timeout_ms / 1000, prefix=config.store.prefix)
+    return RedisStore(config.store.url, **store_arguments(config.store))
 
 
 def _now_ms() -> int:

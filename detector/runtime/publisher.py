@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 
 from detector.errors import Unavailable
+from detector.runtime.access import GUIDE, named
 from detector.runtime.holding import DeadLetter
 from detector.runtime.topics import MAX_RECORD_BYTES
 from detector.stores import Message
@@ -23,14 +24,22 @@ from detector.stores import Message
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _START_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 3.0
+_MOST_KEY_BYTES: Final = 1024  # of a dead letter; an account id has 128
 
 
 class KafkaPublisher:
     """`holding.Publisher` on Kafka; `names` gives the topic of each role, `dead_letters` among them."""
 
-    def __init__(self, brokers: str, names: Mapping[str, str], security: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        names: Mapping[str, str],
+        security: Mapping[str, Any] | None = None,
+        most_letter_bytes: int = 950_000,
+    ) -> None:
         self._settings = {"bootstrap_servers": brokers, **(security or {})}
         self._names = dict(names)
+        self._most_letter_bytes = most_letter_bytes
         self._producer: Any = None
         self._starting = asyncio.Lock()
         self._endings: set[asyncio.Future[None]] = set()
@@ -53,18 +62,20 @@ class KafkaPublisher:
         await self._send(records)
 
     async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
-        """Return when the dead-letter topic has all of them."""
+        """Return when the dead-letter topic has all of them, cut where they are too long for it."""
+        most = self._most_letter_bytes
         records: list[dict[str, Any]] = [
             {
                 "topic": self._names["dead_letters"],
-                "key": letter.key,
-                "value": letter.value,
+                "key": letter.key and letter.key[:_MOST_KEY_BYTES],
+                "value": letter.value[:most],
                 "headers": [
                     ("reason", letter.reason.encode()),
                     ("source-topic", letter.topic.encode()),
                     ("source-partition", str(letter.partition).encode()),
                     ("source-offset", str(letter.offset).encode()),
                     *([("source-line", str(letter.line).encode())] if letter.line else []),
+                    *([("length", str(len(letter.value)).encode())] if len(letter.value) > most else []),
                 ],
             }
             for letter in letters
@@ -84,6 +95,12 @@ class KafkaPublisher:
     async def _send(self, records: Sequence[dict[str, Any]]) -> None:
         try:
             await asyncio.gather(*[await self._queued(record) for record in records])
+        except TopicAuthorizationFailedError as error:
+            raise Unavailable("kafka", f"may not Write topic {named(error)}; {GUIDE}") from error
+        except MessageSizeTooLargeError as error:
+            largest = max(records, key=lambda record: len(record["value"] or b""))
+            said = f"a record of {len(largest['value']):,} bytes is too large for topic {largest['topic']!r}"
+            raise Unavailable("kafka", f"{said}: set its max.message.bytes to {MAX_RECORD_BYTES}") from error
         except KafkaError as error:
             raise Unavailable("kafka", f"{type(error).__name__} {error}") from error
 

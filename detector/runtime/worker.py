@@ -34,7 +34,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from detector.errors import Fenced, Unavailable
-from detector.metrics import LAG, OUTBOX, SNAPSHOT_AGE, WATERMARK_DELAY, Recorder
+from detector.metrics import LAG, LOST, OUTBOX, SNAPSHOT_AGE, WATERMARK_DELAY, Recorder
+from detector.runtime.access import explained
 from detector.runtime.holding import Feed, Holding, Lane, Publisher, Quality
 from detector.runtime.transport import SCHEME, Chunk, Chunks, Consumer
 from detector.stores import Store
@@ -59,6 +60,7 @@ class WorkerSettings:
     owns that one, `lateness_ms` behind.
     `session_seconds`: the group takes a silent worker's partitions away after that.
     `instance`: static membership (a pod's name): a restart within the session does not rebalance.
+    `metadata_seconds`: so soon a change of the topics (their partitions) is noticed.
     """
 
     brokers: str
@@ -71,6 +73,7 @@ class WorkerSettings:
     session_seconds: float = 20.0
     instance: str | None = None
     fetch_bytes: int = 4 << 20
+    metadata_seconds: float = 30.0
     most_bad_share: float = 0.5
     bad_share_of: int = 1000
     credentials: Any = None  # Faust's
@@ -132,6 +135,7 @@ class Worker:
                 reader = await self._accounts_read(self.settings.accounts_topic)
                 tasks.append(self._spawned(self._accounts_followed(reader)))
             self._consumer.on_assigned, self._consumer.on_revoked = self._on_assigned, self._on_revoked
+            self._consumer.on_lost, self._consumer.on_gone_back = self._on_lost, self._restart
             await self._app.start()
             tasks += [self._spawned(self._care(lane)) for lane in self.lanes]
             tasks += [self._spawned(self._watch())]
@@ -261,6 +265,9 @@ class Worker:
         log.info("revoked", partitions=len(revoked))
         await self._left(settle=True)
 
+    def _on_lost(self, tp: TP, records: int) -> None:
+        self._recorder.add(LOST, records, stage=self._lane_of[tp.topic].feed.stage.name)
+
     async def _left(self, *, settle: bool) -> None:
         """Stop absorbing everything; commit and publish as far as that goes now."""
         if self._taking is not None:
@@ -354,7 +361,7 @@ class Worker:
         while True:
             await asyncio.sleep(10 * _ROUND_SECONDS)
             if self._app.crashed:
-                raise Unavailable("kafka", f"Faust crashed: {self._app.crash_reason!r}")
+                raise explained(self._app.crash_reason, self._lane_of)
             if not self._app.rebalancing:
                 self._start_what_stands_still()
                 self._take_over()
@@ -389,7 +396,10 @@ class Worker:
     async def _accounts_read(self, topic: str) -> Any:
         """Read the account topic up to its present end; return the consumer that stands there."""
         reader = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.brokers, enable_auto_commit=False, **self.settings.security
+            bootstrap_servers=self.settings.brokers,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            **self.settings.security,
         )
         try:
             await reader.start()
@@ -445,6 +455,7 @@ class Worker:
             broker_commit_interval=3_600.0,  # there is nothing that Faust could commit
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=settings.fetch_bytes,
+            consumer_metadata_max_age_ms=int(settings.metadata_seconds * 1000),
             consumer_group_instance_id=settings.instance,
             stream_buffer_maxsize=_QUEUED_CHUNKS,
             stream_wait_empty=False,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 
 from detector.errors import Unavailable
 from detector.finding import Finding, encode
@@ -33,6 +33,12 @@ class KafkaSink:
         try:
             sent = [await self._producer.send(self._topic, encode(f), f.subject.encode()) for f in findings]
             await asyncio.gather(*sent)
+        except TopicAuthorizationFailedError as error:
+            raise Unavailable("kafka", f"may not Write topic {self._topic!r}") from error
+        except MessageSizeTooLargeError as error:
+            largest = max(len(encode(finding)) for finding in findings)
+            said = f"a finding of {largest:,} bytes is too large for topic {self._topic!r}: raise its max.message.bytes"
+            raise Unavailable("kafka", said) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise Unavailable("kafka", type(error).__name__) from error
 

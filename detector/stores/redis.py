@@ -41,6 +41,8 @@ _SCAN_ROWS: Final = 10_000
 _BYTES_PER_SECOND: Final = 4_000_000
 """The slowest link a commit may need: its time limit grows by a second for each of these."""
 
+_RIGHTS: Final = "the rule of a user with the rights that are needed is in deploy/redis/detector.acl"
+
 _outbox_decoder = msgspec.msgpack.Decoder(list[Message])
 
 
@@ -54,15 +56,17 @@ class RedisStore:
     """`Store` on one Redis server (`redis://`, `rediss://`, `unix://`) or cluster (`redis+cluster://`, `rediss+…`).
 
     `timeout_seconds` bounds every answer, a large commit's by more in proportion to its size.
-    `prefix` keeps several detectors apart on one server.
+    `prefix` keeps several detectors apart on one server. `login` are redis-py's words for what is not in the url:
+    `username`, `password`, `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`; empty ones are left out.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 2.0, prefix: str = "detector") -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 2.0, prefix: str = "detector", **login: str) -> None:
         scheme, separator, rest = url.partition("://")
         kind: Any = RedisCluster if scheme.endswith("+cluster") else Redis
         try:
             self._redis: Any = kind.from_url(
                 scheme.removesuffix("+cluster") + separator + rest,
+                **{name: value for name, value in login.items() if value},
                 socket_connect_timeout=timeout_seconds,
                 socket_timeout=None,  # ours, below: redis-py's would cut off a large commit
                 retry=Retry(NoBackoff(), 0),  # the caller retries, and knows what it holds
@@ -74,6 +78,7 @@ class RedisStore:
         self._timeout_seconds = timeout_seconds
         self._prefix = prefix
         self._claim, self._commit, self._published = map(_Script, ("claim", "commit", "published"))
+        self._ping = _Script("ping")
         self._epochs: dict[tuple[str, int, int], int] = {}
 
     def _keys(self, stage: str, partition: int, *names: str) -> list[str]:
@@ -84,8 +89,10 @@ class RedisStore:
         try:
             async with asyncio.timeout(self._timeout_seconds + size_bytes / _BYTES_PER_SECOND):
                 yield
-        except (AuthenticationError, NoPermissionError) as error:
-            raise ConfigError("store.url", str(error)) from None
+        except AuthenticationError as error:
+            raise ConfigError("store.password", f"Redis says: {error}") from None
+        except NoPermissionError as error:
+            raise ConfigError("store.username", f"Redis says: {error}; {_RIGHTS}") from None
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             raise Unavailable("redis", str(error) or type(error).__name__) from error
 
@@ -101,8 +108,7 @@ class RedisStore:
         """Take ownership: every token given out before for this (stage, partition) is void."""
         answer = await self._run(self._claim, self._keys(stage, partition, "head", "outbox"), [LAYOUT])
         if answer[0] == b"layout":
-            found = answer[1].decode()
-            raise ConfigError("store.url", f"the store has layout {found}, this version reads {LAYOUT}")
+            raise ConfigError("store.prefix", _other_layout(answer[1].decode(), self._prefix))
         token, epoch, offset, pairs = answer
         if isinstance(pairs, dict):
             pairs = list(itertools.chain.from_iterable(pairs.items()))
@@ -165,23 +171,55 @@ class RedisStore:
             raise Fenced("redis", f"{stage}:{partition} has another owner")
 
     async def ping(self) -> None:
-        """Return when Redis can be written and evicts nothing; an eviction policy is a ConfigError.
+        """Return when Redis can be written, we have every right we need, and it evicts nothing; else ConfigError.
 
-        A full or read-only server answers PING, so this writes. State that Redis may evict is
-        state that silently vanishes, so `maxmemory-policy` must be `noeviction`.
+        A full or read-only server answers PING, so this writes, on every master of a cluster. State that Redis
+        may evict is state that silently vanishes, so `maxmemory-policy` must be `noeviction`.
         """
         async with self._answering():
-            await self._redis.set(f"{self._prefix}:ping", b"", px=60_000)
-            info = await self._redis.info("memory")
-        reports = info.values() if info and all(isinstance(one, dict) for one in info.values()) else [info]
-        for report in reports:
+            keys = await self._one_key_per_master()
+        denied: set[str] = set()
+        for key in keys:
+            denied.update(name.decode() for name in await self._run(self._ping, [key], []))
+        if denied:
+            raise ConfigError("store.username", f"this user lacks +{' +'.join(sorted(denied))}; {_RIGHTS}")
+        async with self._answering():
+            await self._redis.hmget(keys[0], [b"ping"])
+            await self._redis.hscan(keys[0], 0, count=1)
+            everywhere = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(self._redis, RedisCluster) else {}
+            info = await self._redis.info("memory", **everywhere)
+        several = all(isinstance(one, dict) for one in info.values())  # a cluster of one answers as a server does
+        for report in info.values() if several else [info]:
             policy = report.get("maxmemory_policy", "noeviction")
             if policy != "noeviction":
                 raise ConfigError("maxmemory-policy", f"Redis may evict state ({policy}); set noeviction")
 
+    async def _one_key_per_master(self) -> list[str]:
+        if not isinstance(self._redis, RedisCluster):
+            return [f"{self._prefix}:ping"]
+        cluster: Any = await self._redis.initialize()
+        keys: dict[str, str] = {}
+        masters = len(cluster.get_primaries())
+        for number in itertools.count():
+            key = f"{self._prefix}:{{ping:{number}}}"
+            keys.setdefault(cluster.get_node_from_key(key).name, key)
+            if len(keys) == masters or number > 1000 * masters:  # a master without slots has no key
+                return list(keys.values())
+        raise AssertionError
+
     async def close(self) -> None:
         """Release connections."""
         await cast("Awaitable[None]", self._redis.aclose())
+
+
+def _other_layout(found: str, prefix: str) -> str:
+    """Say what is wrong with a layout that is not ours, and what can be done."""
+    newer = found.isdecimal() and int(found) > int(LAYOUT)
+    return (
+        f"the state under {prefix!r} has layout {found}, written by {'a newer' if newer else 'an older'} version; this "
+        f"one has layout {LAYOUT} and has changed nothing. Run that version again, or give this one a prefix of its "
+        "own: it then reads what Kafka still has from the beginning"
+    )
 
 
 def _encode(key: str) -> bytes:

@@ -273,6 +273,17 @@ async def test_records_before_the_position_are_passed_over_and_a_hole_is_refused
 
 
 @pytest.mark.asyncio
+async def test_offsets_without_records_move_the_position_and_are_committed() -> None:
+    world = World()
+    one = world.workers[0]
+    await world.take(one)
+    assert await one.absorb(0, 20, LOG[:20])
+    assert await one.absorb(20, 27, [])
+    await one.commit()
+    assert (one.position, (await world.store.claim("accounts", 0)).offset) == (27, 27)
+
+
+@pytest.mark.asyncio
 async def test_records_absorbed_while_delivery_was_being_asked_for_are_not_taken_back() -> None:
     world = World()
     one = world.workers[0]

@@ -53,8 +53,8 @@ async def running(config: Config) -> AsyncIterator[tuple[Service, asyncio.Task[N
 
 
 @asynccontextmanager
-async def producing(config: Config) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=config.kafka.brokers)
+async def producing(config: Config, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=config.kafka.brokers, **settings)
     await producer.start()
     try:
         yield producer
@@ -62,9 +62,9 @@ async def producing(config: Config) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def read(config: Config, topic: str, enough: Callable[[list[Any]], bool]) -> list[Any]:
+async def read(config: Config, topic: str, enough: Callable[[list[Any]], bool], **settings: Any) -> list[Any]:
     """Read a topic from its beginning until there is enough of it."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=config.kafka.brokers, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=config.kafka.brokers, auto_offset_reset="earliest", **settings)
     await consumer.start()
     try:
         found: list[Any] = []

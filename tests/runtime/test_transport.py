@@ -31,56 +31,81 @@ class Record:
 class Fetching(Consumer):
     """The consumer above a log instead of a broker; `fetches` are (where from, how many) of each fetch.
 
-    A fetch from elsewhere than the position was under way when a rebalance moved the position. One that
-    begins after the consumer's own seek cannot be. The first `stopped` fetches return while Faust throws
-    away what it is given (None: as the consumer itself has it).
+    A fetch from elsewhere than the position was under way when a rebalance moved the position. The log ends at
+    `end`: behind its last record there may be offsets without one, which a fetch passes over. The first `stopped`
+    fetches return while Faust throws away what it is given (None: as the consumer itself has it).
     """
 
-    def __init__(self, log: list[int], fetches: list[tuple[int | None, int]], stopped: int | None = 0) -> None:
+    def __init__(
+        self, log: list[int], fetches: list[tuple[int | None, int]], stopped: int | None = 0, end: int = 0
+    ) -> None:
         self.stopped, self._revocations = stopped, 0
         self._expected, self._holes, self._read_offset = {ONE: 0}, {}, {}
         self.app = SimpleNamespace(consumer_generation_id=1)
-        self.log, self.fetches, self.at, self.sought = log, list(fetches), 0, False
+        self.log, self.fetches, self.at, self.end = log, list(fetches), 0, max([end, *(one + 1 for one in log)])
+        self.gone_back: list[TP] = []
+        self.on_gone_back = self.gone_back.append
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109
         if self.stopped is not None:
             self._flowing = self.stopped <= 0
             self.stopped -= 1
         start, count = self.fetches.pop() if self.fetches else (None, 3)
-        if start is None or self.sought:
-            start, self.sought = self.at, False
-        found = [Record(offset) for offset in self.log if offset >= start][:count]
-        if found:
-            self.at = found[-1].offset + 1
-        return {ONE: found}, None
+        found = [Record(offset) for offset in self.log if offset >= (self.at if start is None else start)]
+        if start is None:
+            self.at = found[count].offset if len(found) > count else self.end
+        return {ONE: found[:count]}, None
+
+    def _at(self, _: TP) -> int:
+        return self.at
+
+    async def _passed(self, *_: Any) -> bool:
+        return True
 
     def assignment(self) -> set[TP]:
         return {ONE}
 
     async def _seek_to(self, offsets: Any) -> None:
-        self.at, self.sought = offsets[ONE], True
+        self.at = offsets[ONE]
 
 
 @given(
     log=st.sets(st.integers(0, 40)).map(sorted),
     fetches=st.lists(st.tuples(st.none() | st.integers(0, 45), st.integers(1, 10)), max_size=12),
     stopped=st.integers(0, 3),
+    end=st.integers(0, 45),
 )
-def test_a_partition_is_delivered_whole_and_in_order_whatever_was_fetched_when(
-    log: list[int], fetches: list[tuple[int | None, int]], stopped: int
+def test_a_partition_is_delivered_whole_in_order_and_to_its_end_whatever_was_fetched_when(
+    log: list[int], fetches: list[tuple[int | None, int]], stopped: int, end: int
 ) -> None:
-    async def everything() -> list[Any]:
-        consumer = Fetching(log, fetches, stopped)
+    async def everything() -> tuple[list[Any], Fetching]:
+        consumer = Fetching(log, fetches, stopped, end)
         chunks = []
-        for _ in range(len(fetches) + 2 * len(log) + 2 + stopped):
+        for _ in range(len(fetches) + 2 * len(log) + 4 + stopped):
             given = [message.value async for _, message in consumer.getmany(0.0)]
             assert consumer._flowing or not given
             chunks += given
-        return chunks
+        return chunks, consumer
 
-    chunks = asyncio.run(everything())
+    chunks, consumer = asyncio.run(everything())
     assert [record.offset for chunk in chunks for record in chunk.records] == log
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks)][: len(chunks)]
+    assert (chunks[-1].end if chunks else 0) == consumer.end, "or there would be lag for ever"
+    assert all(chunk.start < chunk.end for chunk in chunks)
+    assert not consumer.gone_back
+
+
+def test_a_log_that_ends_before_what_was_delivered_is_delivered_no_further_and_told() -> None:
+    async def story() -> tuple[list[Any], Fetching]:
+        consumer = Fetching([0, 1, 2], [])
+        delivered = [message.value async for _, message in consumer.getmany(0.0)]
+        consumer.log, consumer.at, consumer.end = [0, 1], 0, 2  # as aiokafka begins anew when its position is gone
+        delivered += [message.value async for _, message in consumer.getmany(0.0)]
+        return delivered, consumer
+
+    chunks, consumer = asyncio.run(story())
+    assert [record.offset for chunk in chunks for record in chunk.records] == [0, 1, 2]
+    assert consumer.gone_back == [ONE]
 
 
 def test_records_are_read_without_a_copy_of_each_and_are_the_same() -> None:

