@@ -33,6 +33,7 @@ class Kind(StrEnum):
     STORE_CUT = "store-cut"  # a worker's connection ends in the middle of what it writes
     STORE_MUTE = "store-mute"  # ... in the middle of the answer: what was asked for has happened
     STORE_STALL = "store-stall"  # nothing gets through for a while; what was sent arrives after that
+    STORE_LATE = "store-late"  # ... and what is sent anew passes it
     BROKER_STOP = "broker-stop"
     BROKER_KILL = "broker-kill"
     BROKER_CUT = "broker-cut"
@@ -52,6 +53,7 @@ RANGES: Final[dict[Kind, tuple[float, float]]] = {
     Kind.STORE_CUT: (1, 30_000),  # in bytes
     Kind.STORE_MUTE: (1, 200),
     Kind.STORE_STALL: (1.0, 8.0),
+    Kind.STORE_LATE: (2.0, 8.0),
     Kind.BROKER_STOP: (0.0, 3.0),
     Kind.BROKER_KILL: (0.0, 3.0),
     Kind.BROKER_CUT: (1, 60_000),

@@ -7,6 +7,7 @@
   connection that carried the last of them is reset: the server has half of a write, or the client half of an answer.
 - `stall` and `flow`: nothing passes, and nobody is told. What was sent before a client gave up and went away
   arrives once it flows again, as it does when a network loses packets for a while.
+- `hold`: the same for the connections that there are; new ones pass, and so what was sent first arrives last.
 - `retarget`: new connections go elsewhere, those there are end: a name that follows a fail-over.
 """
 
@@ -35,8 +36,8 @@ class Proxy:
         self.cuts = 0
         self._target_port = target_port
         self._left: dict[Way, int] = {}  # bytes that still pass before the cut
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._stalled = False
+        self._gates: set[asyncio.Event] = set()  # of each connection: set while it flows
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -59,11 +60,19 @@ class Proxy:
 
     def stall(self) -> None:
         """Let nothing pass."""
-        self._flowing.clear()
+        self._stalled = True
+        self.hold()
+
+    def hold(self) -> None:
+        """Let nothing pass on the connections that there are now."""
+        for gate in self._gates:
+            gate.clear()
 
     def flow(self) -> None:
         """Let everything pass, first what was held up."""
-        self._flowing.set()
+        self._stalled = False
+        for gate in self._gates:
+            gate.set()
 
     def retarget(self, port: int) -> None:
         """Send new connections to another server, and end those that there are."""
@@ -89,19 +98,30 @@ class Proxy:
             self._serving.discard(task)
 
     async def _served(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._flowing.wait()
-        theirs, ours = await asyncio.open_connection("127.0.0.1", self._target_port, limit=4 * _PIECE_BYTES)
-        self._writers.add(ours)
+        gate = asyncio.Event()
+        if not self._stalled:
+            gate.set()
+        self._gates.add(gate)
         try:
-            await asyncio.gather(self._pumped(Way.REQUEST, reader, ours), self._pumped(Way.ANSWER, theirs, writer))
+            await gate.wait()
+            theirs, ours = await asyncio.open_connection("127.0.0.1", self._target_port, limit=4 * _PIECE_BYTES)
+            self._writers.add(ours)
+            try:
+                await asyncio.gather(
+                    self._pumped(Way.REQUEST, gate, reader, ours), self._pumped(Way.ANSWER, gate, theirs, writer)
+                )
+            finally:
+                ours.transport.abort()
+                self._writers.discard(ours)
         finally:
-            ours.transport.abort()
-            self._writers.discard(ours)
+            self._gates.discard(gate)
 
-    async def _pumped(self, way: Way, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pumped(
+        self, way: Way, gate: asyncio.Event, source: asyncio.StreamReader, sink: asyncio.StreamWriter
+    ) -> None:
         """Pass bytes on until their source ends; raise OSError when the connection is cut or broken."""
         while data := await source.read(_PIECE_BYTES):
-            await self._flowing.wait()
+            await gate.wait()
             left = self._left.get(way)
             if left is not None and len(data) >= left:
                 del self._left[way]
@@ -113,7 +133,7 @@ class Proxy:
                 self._left[way] = left - len(data)
             sink.write(data)
             await sink.drain()
-        await self._flowing.wait()
+        await gate.wait()
         if way == Way.REQUEST and sink.can_write_eof():
             sink.write_eof()
         else:

@@ -50,6 +50,7 @@ from tests.servers import environment
 PATIENCE_SECONDS: Final = 180.0  # without anything new committed
 _LOOK_SECONDS: Final = 0.2
 _NAME: Final = "chaos"
+_FLIGHT: Final = 1_000  # records on their way to the broker
 _SENDER_SECONDS: Final = 300.0
 _DAY_SECONDS: Final = 86_400.0
 
@@ -206,12 +207,13 @@ class World:
                         fault = due.pop(0)
                         progress.faults[fault.kind] += 1
                         happening.append(asyncio.create_task(self._happens(fault)))
-                    if len(waiting) >= 1000:
+                    if len(waiting) >= _FLIGHT:
                         await asyncio.gather(*waiting)
                         waiting.clear()
                         await self._paced(progress, began + share * self.setting.seconds)
                 await asyncio.gather(*waiting)
                 waiting.clear()
+                await self._paced(progress, began + progress.sent / lines * self.setting.seconds)
         finally:
             await producer.stop()
 
@@ -365,10 +367,10 @@ class World:
             case Kind.STORE_CUT | Kind.STORE_MUTE | Kind.BROKER_CUT | Kind.BROKER_MUTE:
                 proxy = self._proxy(fault)
                 proxy.cut(Way.REQUEST if kind in {Kind.STORE_CUT, Kind.BROKER_CUT} else Way.ANSWER, int(much))
-            case Kind.STORE_STALL | Kind.BROKER_STALL:
+            case Kind.STORE_STALL | Kind.STORE_LATE | Kind.BROKER_STALL:
                 proxy = self._proxy(fault)
                 async with self._lock(proxy):
-                    proxy.stall()
+                    (proxy.hold if kind == Kind.STORE_LATE else proxy.stall)()
                     await asyncio.sleep(much)
                     proxy.flow()
 
