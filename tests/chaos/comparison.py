@@ -176,5 +176,3 @@ def _columns(wanted: bytes | None, found: bytes | None) -> str:
     (one, two), tails = rest.decode([wanted, found])
     names = [name for name in activity.ROW.names or () if one[name].tobytes() != two[name].tobytes()]
     return f", other {', '.join([*names, *(['records'] if tails[0] != tails[1] else [])])}"
-
-

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     STORE_MUTE = "store-mute"  # ... in the middle of the answer: what was asked for has happened
     STORE_STALL = "store-stall"  # nothing gets through for a while; what was sent arrives after that
     STORE_LATE = "store-late"  # ... and what is sent anew passes it
+    STORE_CLOCK = "store-clock"  # its wall clock, by which it gives out fencing tokens
     BROKER_STOP = "broker-stop"
     BROKER_KILL = "broker-kill"
     BROKER_CUT = "broker-cut"
@@ -54,6 +55,7 @@ RANGES: Final[dict[Kind, tuple[float, float]]] = {
     Kind.STORE_MUTE: (1, 200),
     Kind.STORE_STALL: (1.0, 8.0),
     Kind.STORE_LATE: (2.0, 8.0),
+    Kind.STORE_CLOCK: (-40.0, 40.0),
     Kind.BROKER_STOP: (0.0, 3.0),
     Kind.BROKER_KILL: (0.0, 3.0),
     Kind.BROKER_CUT: (1, 60_000),

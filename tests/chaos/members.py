@@ -1,9 +1,15 @@
-"""The processes of a chaos run: workers that can be disturbed, and a broker that each of them reaches by its own way."""
+"""The processes of a chaos run: workers that can be disturbed, and servers as they need them.
+
+A worker, and the Redis server, have a wall clock of their own that can be set (clock.c); a worker reaches the broker
+by a way of its own, because a broker tells its clients where to call.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,9 +18,10 @@ from typing import Final
 
 import msgspec
 
-from detector.runtime.servers import KafkaServer, Server
+from detector.errors import Unavailable
+from detector.runtime.servers import KafkaServer, RedisServer, Server
 
-ROOT: Final = Path(__file__).parents[2]
+_RUN: Final = "from detector.cli import main; main()"
 TOLD: Final = (
     "fenced",
     "left_unsettled",
@@ -28,19 +35,35 @@ TOLD: Final = (
 """What a worker's log may say of what happened to it."""
 
 
+class Clock:
+    """The wall clock of a process: right, until it is set."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file, library = folder / "clock", folder / "clock.so"
+        self.set(0)
+        compiler = shutil.which("cc")
+        if compiler is None:
+            raise Unavailable("cc", "no C compiler for the clock that jumps: apt install gcc")
+        source = Path(__file__).with_name("clock.c")
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+        self.settings = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(self._file)}
+
+    def set(self, wrong_by_seconds: float) -> None:
+        """Let it be wrong by so many whole seconds."""
+        with self._file.open("r+b" if self._file.exists() else "wb") as file:
+            file.write(int(wrong_by_seconds).to_bytes(8, "little", signed=True))
+
+
 class Member(Server):
-    """One worker process: `detector run`, with a clock that can be wrong. It is not waited for."""
+    """One worker process: `detector run`. It is not waited for."""
 
     name = "worker"
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._clock = folder / "clock"
-        self._clock.write_text("0")
+        self.clock = Clock(folder)
         self.wanted = False
-        self.suspended = False
-        given = [f"{name}={value}" for name, value in {**settings, "PYTHONPATH": str(ROOT)}.items()]
-        command = ["env", *given, sys.executable, "-m", "tests.chaos.clocked", str(self._clock), "run"]
+        command = [*_env({**settings, **self.clock.settings}), sys.executable, "-c", _RUN, "run"]
         super().__init__(command, folder, lambda: True)
 
     def begin(self) -> None:
@@ -60,11 +83,6 @@ class Member(Server):
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, number)
 
-    def set_clock(self, wrong_by_seconds: float) -> None:
-        """Let its wall clock be wrong by so much. (A process that is only just starting dies of it, and is one more.)"""
-        self._clock.write_text(str(wrong_by_seconds))
-        self.send(signal.SIGUSR1)
-
     def told(self) -> Counter[str]:
         """Count what the log says of each sort of `TOLD`."""
         found: Counter[str] = Counter()
@@ -72,6 +90,15 @@ class Member(Server):
             if line.startswith("{"):
                 found[msgspec.json.decode(line)["event"]] += 1
         return Counter({name: found[name] for name in TOLD if found[name]})
+
+
+class StoreServer(RedisServer):
+    """Redis with a clock that can be set."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.clock = Clock(folder)
+        self._command = [*_env(self.clock.settings), *self._command]
 
 
 class Broker(KafkaServer):
@@ -93,3 +120,7 @@ class Broker(KafkaServer):
         said["listener.security.protocol.map"] = ",".join(protocols)
         said["inter.broker.listener.name"] = "PLAINTEXT"
         properties.write_text("".join(f"{name}={value}\n" for name, value in said.items()), "utf-8")
+
+
+def _env(settings: Mapping[str, str]) -> list[str]:
+    return ["env", *(f"{name}={value}" for name, value in settings.items())]

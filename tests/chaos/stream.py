@@ -126,9 +126,7 @@ def made(path: Path, events: int, seed: int, config: Config) -> Stream:
         slices.append(0)
         for partition in range(config.topics.partitions):
             account = _of(partition, config.topics.partitions)
-            put(
-                msgspec.json.encode({"id": account, "time_ms": end_ms, "account_id": account, "model": "m"})
-            )
+            put(msgspec.json.encode({"id": account, "time_ms": end_ms, "account_id": account, "model": "m"}))
             sent += 1
     return Stream(path, simulation.accounts, sent, twice, bad, end_ms, [lines for lines in slices if lines])
 

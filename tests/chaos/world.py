@@ -37,12 +37,11 @@ from detector import config as configuration
 from detector.config import Config
 from detector.finding import Finding
 from detector.runtime import servers, topics
-from detector.runtime.servers import RedisServer
 from detector.stores.redis import RedisStore
 from tests.bench.through_kafka import send_all
 from tests.chaos.comparison import Outcome, stored
 from tests.chaos.faults import WORKERS, Fault, Kind
-from tests.chaos.members import Broker, Member
+from tests.chaos.members import Broker, Member, StoreServer
 from tests.chaos.proxy import Proxy, Way
 from tests.chaos.stream import Stream, key_of
 from tests.servers import environment
@@ -52,6 +51,7 @@ _LOOK_SECONDS: Final = 0.2
 _NAME: Final = "chaos"
 _FLIGHT: Final = 1_000  # records on their way to the broker
 _SENDER_SECONDS: Final = 300.0
+_CLOCK_SECONDS: Final = 5.0  # a clock is wrong
 _DAY_SECONDS: Final = 86_400.0
 
 _finding = msgspec.json.Decoder(Finding)
@@ -102,7 +102,7 @@ class World:
         self.setting = setting
         ports = [servers.free_port() for _ in range(3 * (WORKERS + 1))]
         self.to_broker = [Proxy(call, listen) for call, listen in zip(ports[::3], ports[1::3], strict=True)]
-        self.redis = RedisServer(folder / "redis")
+        self.redis = StoreServer(folder / "redis")
         self.to_store = [Proxy(port, self.redis.port) for port in ports[2::3]]
         ways = list(zip(ports[1::3], ports[::3], strict=True))
         self.kafka = Broker(folder / "kafka", ways)
@@ -346,12 +346,12 @@ class World:
                     member.send(signal.SIGSTOP)
                     await asyncio.sleep(much * self.setting.session_ms / 1000)
                     member.send(signal.SIGCONT)
-            case Kind.CLOCK:
-                async with self._lock(member):
-                    member.set_clock(much * _DAY_SECONDS)
-                await asyncio.sleep(5.0)
-                async with self._lock(member):
-                    member.set_clock(0.0)
+            case Kind.CLOCK | Kind.STORE_CLOCK:
+                clock = member.clock if kind == Kind.CLOCK else self.redis.clock
+                async with self._lock(clock):
+                    clock.set(much * _DAY_SECONDS)
+                    await asyncio.sleep(_CLOCK_SECONDS)
+                    clock.set(0)
             case Kind.STORE_STOP | Kind.STORE_KILL | Kind.BROKER_STOP | Kind.BROKER_KILL:
                 server = self.redis if kind in {Kind.STORE_STOP, Kind.STORE_KILL} else self.kafka
                 async with self._lock(server):
