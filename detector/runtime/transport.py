@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -148,7 +148,7 @@ class Consumer(aiokafka.Consumer):
             if offset is None:
                 offset = int((await self._in_thread(kafka.beginning_offsets([tp])))[tp])
             else:
-                end = int((await self._in_thread(kafka.end_offsets([tp])))[tp])
+                end = (await self.ends([tp]))[tp]
                 if end < offset:
                     said = f"{tp.topic}:{tp.partition} ends at {end}, before the stored offset {offset}"
                     raise Unavailable("kafka", f"{said}: was the topic made anew?")
@@ -159,12 +159,23 @@ class Consumer(aiokafka.Consumer):
         self._expected[tp] = offset
         return offset
 
+    async def ends(self, partitions: Sequence[TP]) -> dict[TP, int]:
+        """Return the offsets behind the last records, as the broker says now; raise Unavailable when it does not."""
+        try:
+            found = await self._in_thread(self._kafka.end_offsets(list(partitions)))
+        except (KafkaError, IllegalStateError) as error:
+            raise Unavailable("kafka", str(error)) from error
+        return {tp: int(found[tp]) for tp in partitions}
+
     def stop_delivering(self, tp: TP) -> None:
         """Deliver nothing of the partition until `start_at`."""
         self._expected.pop(tp, None)
 
     def lag(self, tp: TP, position: int | None) -> int | None:
-        """Return how many records of a delivered partition there are from `position` on; None: not known yet."""
+        """Return how many records of a delivered partition there are from `position` on; None: not known yet.
+
+        As of the last answer to a fetch, which is long ago when the broker is out of reach.
+        """
         with contextlib.suppress(AssertionError, KafkaError, IllegalStateError):
             end, stable = self._kafka.highwater(tp), self._kafka.last_stable_offset(tp)
             if stable is not None and stable >= 0:  # beyond it are open transactions, which nobody may read yet

@@ -11,7 +11,7 @@ partitions out; a `Holding` per stage-partition sees to it that every record cou
   is tried again by the caretaker, and nothing of it is delivered until then.
 - *revocation*: stop absorbing, commit and publish what there is within a time limit, keep the memory: a
   partition that comes back unchanged goes on from there.
-- *the caretaker* of each stage commits what is due, and moves the clocks of idle partitions.
+- *the caretaker* of each stage commits what is due; another task moves the clocks of idle partitions.
 - *the account topic* is read wholly before the first record is judged, then followed.
 
 When Redis or Kafka is away the agents wait inside a holding, Faust's bounded queues fill, and fetching
@@ -41,6 +41,7 @@ from detector.runtime.transport import SCHEME, Chunk, Chunks, Consumer
 from detector.stores import Store
 
 _ROUND_SECONDS: Final = 0.05  # how often a caretaker looks
+_FOLLOW_SECONDS: Final = 0.5  # how often the clocks of idle partitions move
 _TELL_SECONDS: Final = 5.0
 _TAKE_OVER_SECONDS: Final = 20.0  # a rebalance waits so long for the store, then goes on without it
 _SETTLE_SECONDS: Final = 5.0  # a revocation or stop takes no longer for commits and publication
@@ -138,6 +139,7 @@ class Worker:
             self._consumer.on_lost, self._consumer.on_gone_back = self._on_lost, self._restart
             await self._app.start()
             tasks += [self._spawned(self._care(lane)) for lane in self.lanes]
+            tasks += [self._spawned(self._follow(lane)) for lane in self.lanes if lane.feed.follows]
             tasks += [self._spawned(self._watch())]
             await self._ended
             settle = True
@@ -332,9 +334,6 @@ class Worker:
             return
         now, settings = time.monotonic(), self.settings
         try:
-            idle = now - self._busy_at[tp] >= settings.idle_seconds and self._lag(tp) == 0
-            if idle and holding.lane.feed.follows:
-                await holding.advance(await self._newest_ms(holding.lane) - settings.lateness_ms)
             since = now - self._committed_at[tp]
             due = since >= settings.commit_seconds or (since >= settings.publish_seconds and holding.waiting())
             if due and holding.dirty:
@@ -342,6 +341,34 @@ class Worker:
                 self._committed_at[tp] = time.monotonic()
         except Fenced:
             self._fenced(tp)
+
+    async def _follow(self, lane: Lane) -> None:
+        """Let the clocks of idle partitions follow the newest one of their topic.
+
+        First the newest clock, then the question whether a partition holds nothing more: what it was given before
+        others came so far is in the answer. What a fetch said last will not do: to a worker that cannot
+        reach the broker every partition seems empty, while the others go on.
+        """
+        while True:
+            await asyncio.sleep(_FOLLOW_SECONDS)
+            with contextlib.suppress(Unavailable, TimeoutError):
+                await asyncio.wait_for(self._followed(lane), self.settings.session_seconds)
+
+    async def _followed(self, lane: Lane) -> None:
+        idle_since = time.monotonic() - self.settings.idle_seconds
+        idle = {
+            tp: self._holdings[tp]
+            for tp in sorted(self._started)
+            if tp.topic == lane.feed.topic and self._busy_at[tp] <= idle_since and self._lag(tp) == 0
+        }
+        if not idle:
+            return
+        clock_ms = await self._newest_ms(lane) - self.settings.lateness_ms
+        behind = [tp for tp, holding in idle.items() if holding.held and holding.clock_ms() < clock_ms]
+        if behind:
+            for tp, end in (await self._consumer.ends(behind)).items():
+                if tp in self._started and self._busy_at[tp] <= idle_since and end == idle[tp].position:
+                    await idle[tp].advance(clock_ms)
 
     async def _newest_ms(self, lane: Lane) -> int:
         """Return the newest clock of the stage: here as it is, elsewhere as it was committed and lately seen."""

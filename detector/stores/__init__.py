@@ -55,7 +55,10 @@ class Store(Protocol):
         """Return the rows of these keys that exist (all rows when `keys` is None), in one round trip."""
 
     async def commit(self, stage: str, partition: int, token: int, commit: Commit) -> int:
-        """Apply the commit atomically and return its epoch; raise Fenced when the token is void."""
+        """Apply the commit atomically and return its epoch; raise Fenced when the token is void.
+
+        Without an answer the same commit is sent again before any other one; it is applied once.
+        """
 
     async def published(self, stage: str, partition: int, token: int, epoch: int) -> None:
         """Drop the outbox of this epoch; raise Fenced when the token is void."""

@@ -8,7 +8,9 @@
 --
 -- Returns the new epoch; 0 when the token is void; -1 when the store is behind the caller (a failover
 -- lost a commit that had been acknowledged, so the caller's rows no longer continue the stored ones).
--- An epoch ahead of the caller's is its own commit whose answer was lost.
+-- One epoch ahead of the caller's is this very commit, whose answer was lost: it is not applied again.
+-- Further ahead, this is a copy that hung in the network while its caller sent another one and went
+-- on: its rows are old, and nobody waits for its answer (0).
 --
 -- HSET and HDEL take 2,000 values at a time, because Lua's stack holds 8,000. HSET comes first: a full
 -- Redis refuses the first write of a script or none, and never refuses HDEL, so a commit that began
@@ -18,11 +20,15 @@ local head = redis.call('HMGET', KEYS[1], 'token', 'epoch')
 if head[1] ~= ARGV[1] then
   return 0
 end
-local epoch = tonumber(head[2] or '0')
-if epoch < tonumber(ARGV[2]) then
+local ahead = tonumber(head[2] or '0') - tonumber(ARGV[2])
+if ahead < 0 then
   return -1
+elseif ahead == 1 then
+  return ARGV[2] + 1
+elseif ahead > 1 then
+  return 0
 end
-epoch = epoch + 1
+local epoch = ARGV[2] + 1
 
 local first_row = 6 + tonumber(ARGV[5])
 for start = first_row, #ARGV, 2000 do

@@ -7,9 +7,9 @@ Three hashes per stage and partition, in one slot because they share a hash tag:
     detector:{accounts:7}:outbox   epoch -> what that commit has still to publish
 
 One Lua script per write makes a commit atomic and fenced. When Redis is away every method
-raises `Unavailable` within seconds and the caller keeps what it holds; a commit whose answer was
-lost may be sent again, also with more in it: rows are values, and an outbox is kept until it is
-published, so the worst is a message published twice, which its readers ignore by its step.
+raises `Unavailable` within seconds and the caller keeps what it holds. A commit without an answer
+must be sent again as it is, before any other one: it names the epoch that it follows, so it is applied
+once however many copies of it arrive, and however late.
 
 What Redis acknowledged and then lost (a failover to a replica that lagged) shows as an epoch
 behind the one we know; that owner is fenced, and starts again from what Redis has.

@@ -15,6 +15,7 @@ from detector.runtime import servers
 from detector.runtime.servers import RedisServer
 from detector.stores import Commit, Message
 from detector.stores.redis import RedisStore
+from tests.chaos.proxy import Proxy
 
 pytestmark = pytest.mark.asyncio
 
@@ -58,18 +59,53 @@ async def test_a_redis_that_hangs_is_unavailable_within_the_time_limit(tmp_path:
         await store.close()
 
 
-async def test_a_commit_whose_answer_was_lost_may_be_sent_again(redis_server: RedisServer, own_name: str) -> None:
+async def test_a_commit_whose_answer_was_lost_is_sent_again_and_applied_once(
+    redis_server: RedisServer, own_name: str
+) -> None:
     store = RedisStore(redis_server.url, prefix=own_name)
     claim = await store.claim("accounts", 0)
     await store.commit("accounts", 0, claim.token, ONE)
-    store._epochs["accounts", 0, claim.token] = 0  # as if its answer had not come
-    more = Commit(offset=5, rows={"x": b"2", "y": b"1"}, outbox=ONE.outbox)
-    epoch = await store.commit("accounts", 0, claim.token, more)
-    await store.published("accounts", 0, claim.token, epoch)
+    for _ in range(3):
+        store._epochs["accounts", 0, claim.token] = 0  # as if its answer had not come
+        assert await store.commit("accounts", 0, claim.token, ONE) == 1
     again = await store.claim("accounts", 0)
-    assert (again.offset, again.outbox) == (5, [])
-    assert await store.rows("accounts", 0) == {"x": b"2", "y": b"1"}
+    assert (again.epoch, again.offset, again.outbox) == (1, 4, ONE.outbox)
     await store.close()
+
+
+async def test_a_commit_that_arrives_after_a_later_one_changes_nothing(
+    redis_server: RedisServer, own_name: str
+) -> None:
+    """Its sender gave up on a connection that hung, sent it again on another one, and has long gone on."""
+    proxy = Proxy(servers.free_port(), redis_server.port)
+    await proxy.start()
+    plain = Redis.from_url(redis_server.url)
+
+    async def scripts() -> int:
+        return int((await plain.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0))
+
+    store = RedisStore(f"redis://127.0.0.1:{proxy.port}/0", timeout_seconds=0.3, prefix=own_name)
+    try:
+        claim = await store.claim("accounts", 0)
+        await store.commit("accounts", 0, claim.token, ONE)
+        proxy.hold()
+        late = Commit(offset=5, rows={"x": b"2", "y": b"2"}, outbox=[])
+        with pytest.raises(Unavailable):
+            await store.commit("accounts", 0, claim.token, late)
+        assert await store.commit("accounts", 0, claim.token, late) == 2
+        assert await store.commit("accounts", 0, claim.token, Commit(offset=6, rows={"x": b"3"}, outbox=[])) == 3
+        before = await scripts()
+        proxy.flow()
+        deadline = time.monotonic() + 30
+        while await scripts() == before:
+            assert time.monotonic() < deadline, "what was held must arrive, else this proves nothing"
+        again = await store.claim("accounts", 0)
+        assert (again.epoch, again.offset) == (3, 6)
+        assert await store.rows("accounts", 0) == {"x": b"3", "y": b"2"}
+    finally:
+        await store.close()
+        await plain.aclose()
+        await proxy.stop()
 
 
 async def test_an_owner_whose_acknowledged_commit_was_lost_in_a_failover_is_fenced(

@@ -1,0 +1,35 @@
+"""Promise 1, all at once: whatever goes wrong, findings, accounts and dead letters are those of an undisturbed replay.
+
+This is the short form, one seed with a fault of every kind; the long one is `make chaos`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import comparison, stream
+from tests.chaos.faults import Kind, schedule
+from tests.chaos.world import Progress, Setting, World
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
+
+EVENTS = 8_000
+SEED = 1
+SETTING = Setting(partitions=4, session_ms=3_000, hot_accounts=50, backlog=400, seconds=25.0)
+
+
+async def test_a_fault_of_every_kind_and_nothing_is_lost_nothing_counted_twice(tmp_path: Path) -> None:
+    world = World(tmp_path, SETTING)
+    recorded = stream.made(tmp_path / "stream", EVENTS, SEED, world.config)
+    wanted = comparison.expected(recorded, world.config)
+    assert len(wanted.findings) > 20
+    assert len(wanted.accounts) > 100
+    assert len(wanted.dead) >= 8
+    happened: list[Progress] = []
+    async with world.opened():
+        found = await world.run(recorded, schedule(SEED, len(Kind)), happened.append)
+    assert set(happened[-1].faults) == set(Kind)
+    verdict = comparison.compared(wanted, found)
+    assert verdict.well, verdict
