@@ -99,7 +99,7 @@ class _Fetcher(Fetcher):
 
 
 class _Thread(aiokafka.AIOKafkaConsumerThread):
-    """Faust\'s consumer thread: fetches come back soon, bring only what was committed, and are not copied."""
+    """Faust's consumer thread: fetches come back soon, bring only what was committed, and are not copied."""
 
     async def on_start(self) -> None:
         """Start the consumer."""
