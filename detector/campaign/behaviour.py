@@ -20,8 +20,8 @@ All begin at weight 0: shown in a finding when they are strong, without a part i
 **lockstep** takes from SynchroTrap (Cao et al., CCS 2014) the tiles of five minutes, and compares the group with itself
 instead of pairs of accounts: within an hour each account could have used its k active tiles of the 12 at other
 places, so the number of active accounts on a tile has the variance Σ k/12 (1 - k/12) by chance, whatever the rates
-and the time of day. Above it they act together, below it they take turns. The median hour speaks, and phases of the
-hour that are in use far more than others in most hours are left out: those are schedules.
+and the time of day. Above it they act together, below it they take turns. That they act together the median hour
+must say, and phases of the hour that are in use far more than others in most hours are left out: those are schedules.
 **content_shift** is the maximum mean discrepancy (Gretton et al., JMLR 2012, unbiased on the group's side) over random
 Fourier features (Rahimi and Recht, NIPS 2007) of account-level shares, not of requests: an account is one point.
 """
@@ -47,13 +47,14 @@ TILES: Final = DAY_MS // TILE_MS
 SIGN_UP_HOURS: Final = 30 * 24  # of sign-ups before the reference was taken
 LEAST_ACCOUNTS: Final = 10  # of a group, for what is pooled over accounts
 LEAST_REFERENCE: Final = 50  # established accounts, below which nothing is known of them
-LEAST_TRIED: Final = 2.0  # accounts' worth of requests by others on a new model: what only the group uses is no release
+LEAST_TRIED: Final = 1.0  # accounts' worth of requests by others on a new model: what only the group uses is no release
 RELEASES: Final = 4  # new models followed at a time
 FREQUENCIES: Final = 128
 MOST_POINTS: Final = 1_024  # accounts of a group that are embedded, the first
 BANDWIDTH: Final = 0.7  # of the kernel: about the median distance of two established accounts
 _LEAST_SHARE: Final = 0.01  # of a class that nobody in the reference asks for
 _NIGHT_HOURS: Final = 8
+LEAST_HOURS: Final = 6  # of a day, with enough activity to tell how it is spread: longer than a class or an outage
 ON_THE_CLOCK: Final = 2.0  # times as many active accounts on a phase of the hour as on another, in half of the hours
 
 
@@ -267,14 +268,17 @@ def _lockstep(group: Conduct, time_ms: int) -> Reading:
     rate = full.mean(axis=2)
     chance = (rate * (1 - rate)).sum(axis=0)  # variance of the number of active accounts on a tile, [hours]
     enough = chance >= 0.5
-    if len(full) < LEAST_ACCOUNTS or enough.sum() < 4:
+    if len(full) < LEAST_ACCOUNTS or enough.sum() < LEAST_HOURS:
         return _unknown("lockstep", 1.0, "too few hours with enough activity to tell whether they act in step")
-    times = full[:, enough].sum(axis=0).var(axis=1) / chance[enough]
+    deviation, chance = full[:, enough].sum(axis=0).var(axis=1), chance[enough]
     degrees = tiles - 1
-    ratio = float(np.median(times)) / (1 - 2 / (9 * degrees)) ** 3  # the median of chi-squared, by its mean
-    sure = abs(ratio - 1) / float(np.sqrt(np.pi / (degrees * len(times))))  # of a median
-    strength = ramp(ratio, 1.4, 2.5) if ratio > 1 else ramp(ratio, 0.85, 0.6)
-    how = "act together" if ratio > 1 else "take turns"
+    all_hours = float(deviation.sum() / chance.sum())
+    median = float(np.median(deviation / chance)) / (1 - 2 / (9 * degrees)) ** 3  # that of chi-squared, by its mean
+    turns = all_hours < 1  # an outage would hide it, not make it
+    ratio = all_hours if turns else max(1.0, median)
+    sure = abs(ratio - 1) / float(np.sqrt((2 if turns else np.pi) / (degrees * len(chance))))
+    strength = ramp(ratio, 0.85, 0.6) if turns else ramp(ratio, 1.4, 2.5)
+    how = "take turns" if turns else "act together"
     return _read(
         "lockstep",
         strength * ramp(sure, 2.0, 5.0),
@@ -367,7 +371,7 @@ def _release_pivot(group: Conduct, reference: Reference | None) -> Reading:
     accounts, shares, squares = moved(group.told_ms, group.release_asked, group.release_new, reference.release_ms)
     others = np.maximum(reference.release_accounts - accounts, 0)
     others_shares = np.maximum(reference.release_moved - shares, 0.0)
-    known = (accounts >= LEAST_ACCOUNTS) & (others >= LEAST_REFERENCE) & (others_shares >= LEAST_TRIED)
+    known = (accounts >= LEAST_ACCOUNTS) & (others >= 2 * LEAST_ACCOUNTS) & (others_shares >= LEAST_TRIED)
     for n in np.flatnonzero(known).tolist():
         count, share, usual = int(accounts[n]), float(shares[n] / accounts[n]), float(others_shares[n] / others[n])
         error = float(np.sqrt(max(0.0, float(squares[n]) / count - share**2) / (count - 1)))

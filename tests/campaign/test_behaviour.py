@@ -277,7 +277,7 @@ def test_those_who_came_for_the_new_model_did_not_move() -> None:
 
 
 def test_a_model_that_only_the_group_uses_is_no_release() -> None:
-    assert math.isnan(strength("release_pivot", movers(0.6), reference(releases=released(560, 37.0))))
+    assert math.isnan(strength("release_pivot", movers(0.6), reference(releases=released(560, 36.5))))
 
 
 def test_a_busy_app_that_moves_does_not_move_its_neighbours() -> None:
