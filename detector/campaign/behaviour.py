@@ -10,7 +10,7 @@ that is told apart, and where it is not:
     release_pivot  what others moved is taken off; who was not there before the release did not move; early adopters are
                    mistaken
     probing        the refusals must fall and the requests grow: those of a red team do neither
-    lockstep       what is on the clock is left out, and the loudest hour: bells, schedules, the end of an outage
+    lockstep       what is on the clock is left out, and half of the hours must show it: bells, schedules, outages
     sign_up_burst  accounts of one network count once, and hours in which others signed up as well count for less
     content_shift  the reference are established accounts, a popular tool's users among them; a hackathon's new task
                    is as far away as a harvest, and is mistaken
@@ -20,8 +20,8 @@ All begin at weight 0: shown in a finding when they are strong, without a part i
 **lockstep** takes from SynchroTrap (Cao et al., CCS 2014) the tiles of five minutes, and compares the group with itself
 instead of pairs of accounts: within an hour each account could have used its k active tiles of the 12 at other
 places, so the number of active accounts on a tile has the variance Σ k/12 (1 - k/12) by chance, whatever the rates
-and the time of day. Above it they act together, below it they take turns. Left out are the hour that speaks most, and
-the phases of the hour that are in use far more than others in most hours: those are schedules.
+and the time of day. Above it they act together, below it they take turns. That they act together the median hour
+must say, and phases of the hour that are in use far more than others in most hours are left out: those are schedules.
 **content_shift** is the maximum mean discrepancy (Gretton et al., JMLR 2012, unbiased on the group's side) over random
 Fourier features (Rahimi and Recht, NIPS 2007) of account-level shares, not of requests: an account is one point.
 """
@@ -47,12 +47,14 @@ TILES: Final = DAY_MS // TILE_MS
 SIGN_UP_HOURS: Final = 30 * 24  # of sign-ups before the reference was taken
 LEAST_ACCOUNTS: Final = 10  # of a group, for what is pooled over accounts
 LEAST_REFERENCE: Final = 50  # established accounts, below which nothing is known of them
+LEAST_TRIED: Final = 1.0  # accounts' worth of requests by others on a new model: what only the group uses is no release
 RELEASES: Final = 4  # new models followed at a time
 FREQUENCIES: Final = 128
 MOST_POINTS: Final = 1_024  # accounts of a group that are embedded, the first
 BANDWIDTH: Final = 0.7  # of the kernel: about the median distance of two established accounts
 _LEAST_SHARE: Final = 0.01  # of a class that nobody in the reference asks for
 _NIGHT_HOURS: Final = 8
+LEAST_HOURS: Final = 6  # of a day, with enough activity to tell how it is spread: longer than a class or an outage
 ON_THE_CLOCK: Final = 2.0  # times as many active accounts on a phase of the hour as on another, in half of the hours
 
 
@@ -93,20 +95,19 @@ class Reference:
     time_ms: int
     accounts: int  # established ones
     capabilities: F64  # [classes] mean share of an account's requests
-    refused: float  # share of requests in 24 h
+    refused: float  # mean share of an account's requests in 24 h
     features: F64  # [2 FREQUENCIES] mean of `_embedded`
     fill: F64  # [features] mean of `_plain`: what an account counts as of which something is unknown
     signups: F64  # [SIGN_UP_HOURS] accounts of all ages made in each hour before `time_ms`, the last hour last
     release_ms: I64  # [RELEASES] -1 none
-    release_asked: I64  # [RELEASES] of all
-    release_new: I64
+    release_accounts: I64  # [RELEASES] accounts that were there before and asked within 24 h of it
+    release_moved: F64  # [RELEASES] sum of the shares of their requests that were on the new model
 
 
-def refer(established: Conduct, created_ms: I64, releases: tuple[I64, I64, I64], time_ms: int) -> Reference:
+def refer(established: Conduct, created_ms: I64, releases: tuple[I64, I64, F64], time_ms: int) -> Reference:
     """Return the reference that these established accounts make.
 
-    Of all accounts that no campaign holds: `created_ms`, and for each release when it was, and the requests of those
-    who were there before, and those of them on the new model.
+    Of all accounts that no campaign holds: `created_ms`, and for each release when it was and what `moved` says.
     """
     shares = _shares(established.capabilities)
     plain = _plain(established)
@@ -117,7 +118,7 @@ def refer(established: Conduct, created_ms: I64, releases: tuple[I64, I64, I64],
         time_ms,
         len(established.requests),
         _mean(shares[~np.isnan(shares[:, 0])]),
-        _share(established.refused_24h, established.requests_24h),
+        float(_mean(_refused(established.refused_24h, established.requests_24h)[:, None])[0]),
         _mean(_embedded(np.where(known, plain, fill))),
         fill,
         signups.astype(np.float64),
@@ -150,11 +151,6 @@ def _read(name: str, strength: float, value: float, baseline: float, because: st
 
 def _mean(rows: F64) -> F64:
     return np.asarray(rows.sum(axis=0) / max(len(rows), 1), np.float64)
-
-
-def _share(part: F32, whole: F32) -> float:
-    known = ~(np.isnan(part) | np.isnan(whole))
-    return float(part[known].sum(dtype=np.float64) / max(whole[known].sum(dtype=np.float64), 1.0))
 
 
 def _shares(counts: I32) -> F64:
@@ -240,17 +236,20 @@ def _rhythm(group: Conduct, time_ms: int) -> Reading:
 
     The second is the mean cosine between the hours of two active tiles of one account, on the circle of a day, each
     pair once: 1 at one time of day, 0 around the clock, whichever zone an account lives in, however few tiles it has.
+    A busy account counts no more than others, and once an hour.
     """
     tiles = group.active.reshape(len(group.active), 24, TILES_AN_HOUR).sum(axis=2, dtype=np.int16)  # [A, hours]
-    counts, hours = tiles.sum(axis=1, dtype=np.int64), tiles.sum(axis=0, dtype=np.int64)
-    pairs = float((counts * (counts - 1)).sum())
+    counts = tiles.sum(axis=1, dtype=np.int64)
+    several = counts > 1
+    hours = (tiles > 0).sum(axis=0)
     seen_ms = time_ms - float(np.quantile(group.told_ms, 0.2)) if len(counts) else 0.0
-    if len(counts) < LEAST_ACCOUNTS or seen_ms < 20 * HOUR_MS or hours.sum() < 60 or pairs < 60:
+    if several.sum() < LEAST_ACCOUNTS or seen_ms < 20 * HOUR_MS or hours.sum() < 60:
         return _unknown("rhythm", 0.1, "not yet a day of activity to see nights in")
     around = np.r_[hours, hours[: _NIGHT_HOURS - 1]]
     night = float(np.convolve(around, np.ones(_NIGHT_HOURS), "valid").min() / hours.sum())
     angle = 2 * np.pi * np.arange(24) / 24
-    own = float(((tiles @ np.cos(angle)) ** 2 + (tiles @ np.sin(angle)) ** 2 - counts).sum() / pairs)
+    length = (tiles @ np.cos(angle)) ** 2 + (tiles @ np.sin(angle)) ** 2
+    own = float(((length - counts)[several] / (counts * (counts - 1))[several]).mean())
     return _read(
         "rhythm",
         ramp(night, 0.15, 0.27) * ramp(own, 0.4, 0.1),
@@ -269,14 +268,17 @@ def _lockstep(group: Conduct, time_ms: int) -> Reading:
     rate = full.mean(axis=2)
     chance = (rate * (1 - rate)).sum(axis=0)  # variance of the number of active accounts on a tile, [hours]
     enough = chance >= 0.5
-    if len(full) < LEAST_ACCOUNTS or enough.sum() < 4:
+    if len(full) < LEAST_ACCOUNTS or enough.sum() < LEAST_HOURS:
         return _unknown("lockstep", 1.0, "too few hours with enough activity to tell whether they act in step")
-    times = full[:, enough].sum(axis=0).var(axis=1) / chance[enough]
-    kept = np.arange(len(times)) != int(times.argmax())
-    ratio = float(times[kept] @ chance[enough][kept] / chance[enough][kept].sum())
-    sure = abs(ratio - 1) / float(np.sqrt(2.0 / ((tiles - 1) * kept.sum())))
-    strength = ramp(ratio, 1.4, 2.5) if ratio > 1 else ramp(ratio, 0.85, 0.6)
-    how = "act together" if ratio > 1 else "take turns"
+    deviation, chance = full[:, enough].sum(axis=0).var(axis=1), chance[enough]
+    degrees = tiles - 1
+    all_hours = float(deviation.sum() / chance.sum())
+    median = float(np.median(deviation / chance)) / (1 - 2 / (9 * degrees)) ** 3  # that of chi-squared, by its mean
+    turns = all_hours < 1  # an outage would hide it, not make it
+    ratio = all_hours if turns else max(1.0, median)
+    sure = abs(ratio - 1) / float(np.sqrt((2 if turns else np.pi) / (degrees * len(chance))))
+    strength = ramp(ratio, 0.85, 0.6) if turns else ramp(ratio, 1.4, 2.5)
+    how = "take turns" if turns else "act together"
     return _read(
         "lockstep",
         strength * ramp(sure, 2.0, 5.0),
@@ -346,51 +348,69 @@ def _networks(place: I64, network: U64, places: int) -> I64:
     return np.bincount(place[first], minlength=places)
 
 
+def moved(told_ms: I64, asked: I32, new: I32, release_ms: I64) -> tuple[I64, F64, F64]:
+    """Return for each release, of the accounts that were there before it and asked within 24 h of it: how many.
+
+    Then the sum of the shares of their requests that were on the new model, and the sum of the squares of those.
+    `asked` and `new` are [A, RELEASES]. Shares are in thousandths, so that sums do not depend on an order.
+    """
+    before = (told_ms[:, None] < release_ms) & (asked > 0)
+    thousandths = np.where(before, np.rint(1_000 * new / np.maximum(asked, 1)), 0).astype(np.int64)
+    return before.sum(axis=0), thousandths.sum(axis=0) / 1e3, (thousandths**2).sum(axis=0) / 1e6
+
+
 def _release_pivot(group: Conduct, reference: Reference | None) -> Reading:
-    """Of those who were there before the release: the share of their requests that moved, less the others'."""
-    unknown = _unknown(
-        "release_pivot", 0.0, "no new model appeared that others use as well, or it had not begun before"
-    )
+    """Of those who were there before the release: the mean share of an account's requests that moved, and others'.
+
+    An account counts once, whatever its volume. Two standard errors are given away: few accounts vary.
+    """
+    unknown = _unknown("release_pivot", 0.0, "no new model appeared that others use too, or it had not begun before")
     if reference is None:
         return unknown
     best = unknown
-    for n in np.flatnonzero(reference.release_ms >= 0).tolist():
-        before = group.told_ms < reference.release_ms[n]
-        asked, new = int(group.release_asked[before, n].sum()), int(group.release_new[before, n].sum())
-        others_asked = int(reference.release_asked[n]) - asked
-        others_new = int(reference.release_new[n]) - new
-        if before.sum() < LEAST_ACCOUNTS or asked < 20 or others_asked < 50 or others_new < 5:
-            continue
-        share, usual = new / asked, others_new / others_asked
+    accounts, shares, squares = moved(group.told_ms, group.release_asked, group.release_new, reference.release_ms)
+    others = np.maximum(reference.release_accounts - accounts, 0)
+    others_shares = np.maximum(reference.release_moved - shares, 0.0)
+    known = (accounts >= LEAST_ACCOUNTS) & (others >= 2 * LEAST_ACCOUNTS) & (others_shares >= LEAST_TRIED)
+    for n in np.flatnonzero(known).tolist():
+        count, share, usual = int(accounts[n]), float(shares[n] / accounts[n]), float(others_shares[n] / others[n])
+        error = float(np.sqrt(max(0.0, float(squares[n]) / count - share**2) / (count - 1)))
         found = _read(
             "release_pivot",
-            ramp(share - usual, 0.1, 0.5),
+            ramp(share - usual - 2 * error, 0.05, 0.3),
             share,
             usual,
-            f"within 24 h of a new model {share:.0%} of its requests were on it, of others' {usual:.0%}",
+            f"within 24 h of a new model its accounts moved {share:.0%} of their requests to it, others {usual:.0%}",
         )
         best = found if best.value is None or found.strength > best.strength else best
     return best
 
 
 def _probing(group: Conduct, reference: Reference | None, time_ms: int) -> Reading:
-    """The first accounts' first day, against now."""
+    """The first accounts' first day, against now; an account's refusals count once, whatever its volume."""
     begin = float(np.quantile(group.told_ms, 0.1)) if len(group.told_ms) else float(time_ms)
     first = group.told_ms <= begin + DAY_MS / 2
-    early = float(np.nansum(group.early_asked[first]))
-    now = float(np.nansum(group.requests_24h))
-    told = len(first) >= LEAST_ACCOUNTS and time_ms - begin >= DAY_MS
-    if reference is None or not told or early < 30 or now < 30:
+    early, now = float(np.nansum(group.early_asked[first])), float(np.nansum(group.requests_24h))
+    refused = _refused(group.early_refused[first], group.early_asked[first])
+    later = _refused(group.refused_24h, group.requests_24h)
+    known = reference is not None and time_ms - begin >= DAY_MS and min(early, now) >= 30
+    if reference is None or not known or len(refused) < LEAST_ACCOUNTS or not len(later):
         return _unknown("probing", None, "its first day is not over, or too little was asked in it")
-    refused = _share(group.early_refused[first], group.early_asked[first])
-    later = _share(group.refused_24h, group.requests_24h)
+    share, share_now = float(refused.mean()), float(later.mean())
     growth = now / early
-    fell = 1 - later / max(refused, 1e-9)
     return _read(
         "probing",
-        ramp(refused - reference.refused, 0.05, 0.3) * ramp(growth, 1.0, 3.0) * ramp(fell, 0.1, 0.6),
-        refused,
+        ramp(share - reference.refused, 0.05, 0.3) * ramp(growth, 1.0, 3.0) * ramp(share_now, 0.9 * share, 0.4 * share)
+        if share > 0
+        else 0.0,
+        share,
         reference.refused,
-        f"{refused:.0%} of its first day's requests were refused, {later:.0%} are now, and it asks {growth:.1f} times "
-        "as much",
+        f"on the first day {share:.0%} of what its first accounts asked was refused, {share_now:.0%} is now, and it "
+        f"asks {growth:.1f} times as much",
     )
+
+
+def _refused(refused: F32, asked: F32) -> F64:
+    """Return the share of an account's requests that was refused, of those that asked."""
+    known = (asked > 0) & ~np.isnan(refused)
+    return refused[known].astype(np.float64) / asked[known]

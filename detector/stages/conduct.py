@@ -20,7 +20,18 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.campaign import wire
-from detector.campaign.behaviour import DAY_MS, HOUR_MS, RELEASES, TILE_MS, TILES, Conduct, Reference, observe, refer
+from detector.campaign.behaviour import (
+    DAY_MS,
+    HOUR_MS,
+    RELEASES,
+    TILE_MS,
+    TILES,
+    Conduct,
+    Reference,
+    moved,
+    observe,
+    refer,
+)
 from detector.campaign.candidate import Candidates
 from detector.campaign.group import Reading
 from detector.campaign.table import Table
@@ -105,15 +116,12 @@ class Conducts:
             keys = self._accounts.keys[old]
             old = old[keys <= np.partition(keys, MOST_EMBEDDED - 1)[MOST_EMBEDDED - 1]]
         old = old[np.argsort(self._accounts.keys[old])]  # sums of fractions are over a fixed order
-        established_ones = self._of(old, step_ms, tiles=False)
-        self._reference = refer(established_ones, self._accounts["created_ms"][free], self._moved(free), step_ms)
-
-    def _moved(self, rows: I64) -> tuple[I64, I64, I64]:
-        """Return when each release was, the requests of those who were there before, and those on the new model."""
-        before = self._accounts["told_ms"][rows][:, None] < self._release_ms
-        asked, new = (self._accounts[name][rows] for name in ("release_asked", "release_new"))
-        sums = (np.where(before, counts, 0).sum(axis=0, dtype=np.int64) for counts in (asked, new))
-        return self._release_ms.copy(), next(sums), next(sums)
+        told_ms, asked, new = (self._accounts[name][free] for name in ("told_ms", "release_asked", "release_new"))
+        accounts, shares, _ = moved(told_ms, asked, new, self._release_ms)
+        releases = self._release_ms.copy(), accounts, shares
+        self._reference = refer(
+            self._of(old, step_ms, tiles=False), self._accounts["created_ms"][free], releases, step_ms
+        )
 
     def read(self, rows: I64, step_ms: int) -> list[Reading]:
         """Return the readings of the group of these rows, in the order of their keys."""

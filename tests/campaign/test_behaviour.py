@@ -133,6 +133,12 @@ def test_the_users_of_a_worldwide_tool_sleep_each_in_a_night_of_their_own() -> N
     assert quiet.value == pytest.approx(1 / 3, abs=0.05)  # as a group they do not
 
 
+def test_a_busy_app_does_not_take_the_night_from_those_around_it() -> None:
+    active = awake(40, 7, 15)
+    active[0] = True
+    assert strength("rhythm", conduct(40, active=active)) == 0
+
+
 def test_nights_are_unknown_before_a_day_is_over() -> None:
     assert math.isnan(strength("rhythm", conduct(active=awake(60, 0, 24), told_ms=np.full(60, NOW - 19 * HOUR_MS))))
 
@@ -242,11 +248,11 @@ def test_a_group_is_not_its_own_crowd() -> None:
 # -- releases -----------------------------------------------------------------------------------
 
 
-def released(asked: int, new: int) -> tuple[Any, Any, Any]:
-    """A release two days ago, and what all others asked within a day of it."""
-    when, all_asked, on_new = (column.copy() for column in NO_RELEASE)
-    when[1], all_asked[1], on_new[1] = NOW - 2 * DAY_MS, asked, new
-    return when, all_asked, on_new
+def released(accounts: int, shares: float) -> tuple[Any, Any, Any]:
+    """A release two days ago: all that no campaign holds, the group among them, and the sum of what they moved."""
+    when, others, moved = (column.copy() for column in NO_RELEASE)
+    when[1], others[1], moved[1] = NOW - 2 * DAY_MS, accounts, shares
+    return when, others, moved
 
 
 def movers(share: float, n: int = 60, **more: Any) -> Conduct:
@@ -256,28 +262,36 @@ def movers(share: float, n: int = 60, **more: Any) -> Conduct:
 
 
 def test_half_of_a_campaign_moves_to_a_new_model_in_a_day() -> None:
-    found = reading("release_pivot", movers(0.6), reference(releases=released(5_600, 610)))
+    found = reading("release_pivot", movers(0.6), reference(releases=released(560, 36 + 25.0)))
     assert found.strength == 1
-    assert (found.value, found.baseline) == (0.6, 0.05)  # without the group's own 600, of which 360
+    assert (found.value, found.baseline) == (0.6, 0.05)  # without the group's own 60, who moved 36
 
 
 def test_when_everybody_tries_it_nobody_pivots() -> None:
-    assert strength("release_pivot", movers(0.6), reference(releases=released(5_600, 5_000 // 2 + 360))) < 0.1
+    assert strength("release_pivot", movers(0.6), reference(releases=released(560, 36 + 280.0))) == 0
 
 
 def test_those_who_came_for_the_new_model_did_not_move() -> None:
     curious = movers(1.0, told_ms=np.full(60, NOW - 2 * DAY_MS + HOUR_MS))
-    assert math.isnan(strength("release_pivot", curious, reference(releases=released(5_000, 250))))
+    assert math.isnan(strength("release_pivot", curious, reference(releases=released(560, 36 + 25.0))))
 
 
 def test_a_model_that_only_the_group_uses_is_no_release() -> None:
-    assert math.isnan(strength("release_pivot", movers(0.6), reference(releases=released(5_000, 363))))
+    assert math.isnan(strength("release_pivot", movers(0.6), reference(releases=released(560, 36.5))))
+
+
+def test_a_busy_app_that_moves_does_not_move_its_neighbours() -> None:
+    """Of twenty accounts one asks a hundred times as much as the others, and goes over."""
+    app = movers(0.0, 20)
+    app.release_asked[0, 1] = app.release_new[0, 1] = 1_000
+    assert strength("release_pivot", app, reference(releases=released(560, 26.0))) == 0
 
 
 # -- probing ------------------------------------------------------------------------------------
 
 
 def probers(early: float, now: float, growth: float) -> Conduct:
+    """The share of its requests that each of sixty accounts was refused on the first day, and is refused now."""
     asked = np.full(60, 10 * growth, np.float32)
     return conduct(
         early_refused=np.full(60, 10 * early, np.float32), requests_24h=asked, refused_24h=asked * np.float32(now)
@@ -291,6 +305,12 @@ def test_a_campaign_is_refused_first_and_asks_more_then() -> None:
 @pytest.mark.parametrize(("early", "now", "growth"), [(0.6, 0.6, 5.0), (0.6, 0.02, 1.0), (0.01, 0.0, 5.0)])
 def test_red_teams_are_refused_every_night_and_do_not_grow(early: float, now: float, growth: float) -> None:
     assert strength("probing", probers(early, now, growth)) == 0
+
+
+def test_one_account_that_is_refused_much_does_not_make_a_group_probe() -> None:
+    group = probers(0.0, 0.0, 5.0)
+    group.early_asked[0], group.early_refused[0] = 5_000, 4_000
+    assert strength("probing", group) == 0
 
 
 def test_before_the_first_day_is_over_probing_is_unknown() -> None:
