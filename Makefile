@@ -20,7 +20,7 @@ ARGS ?=
 # A folder of recorded traffic and prompts for `make realistic`; it is not part of this repository.
 DATA ?=
 
-.PHONY: help demo test lint format bench bench-links evaluate evaluate-full evasion realistic fuzz chaos kafka schemas dashboards lock up down clean
+.PHONY: help demo test lint format bench bench-accounts bench-links evaluate evaluate-full evasion realistic fuzz chaos kafka schemas dashboards lock up down clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,14 @@ format: $(VENV)/.dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev kafka ## throughput from Kafka to findings, beside a stock Faust agent
-	@$(BIN)/python -m tests.bench.throughput $(ARGS)
+bench: $(VENV)/.dev $(VENV)/elsewhere kafka ## throughput from Kafka to findings, beside Faust, Quix Streams, Bytewax and a rules engine
+	@$(BIN)/python -m tests.bench.throughput --elsewhere $(VENV)/elsewhere/bin/python $(ARGS)
+
+$(VENV)/elsewhere: tests/bench/requirements-elsewhere.txt
+	@$(PYTHON) -m venv $@ && $@/bin/pip install -q --only-binary=:all: -r $<
+
+bench-accounts: $(VENV)/.dev ## bytes per account in memory, at rest and in Redis; what an event costs among a million
+	@$(BIN)/python -m tests.bench.hot_accounts $(ARGS)
 
 bench-links: $(VENV)/.dev ## memory of stages 2 and 3 under 50 million links and endless accounts   [ARGS="--links 5000000"]
 	@$(BIN)/python -m tests.bench.links $(ARGS)

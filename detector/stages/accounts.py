@@ -115,8 +115,8 @@ class AccountStage:
         self._partitions: dict[int, _Partition] = {}
         self._models: dict[int, str] = {}
         self._records = Records(settings.hash_key)
-        self._table = activity.fresh(_FIRST_CAPACITY)
-        self._known = np.zeros(_FIRST_CAPACITY, activity.KNOWN)
+        self._table = np.empty(_FIRST_CAPACITY, activity.ROW)
+        self._known = np.empty(_FIRST_CAPACITY, activity.KNOWN)
         self._partition = np.full(_FIRST_CAPACITY, -1, np.int32)
         self._account = np.zeros(_FIRST_CAPACITY, np.uint64)
         self._dirty = np.zeros(_FIRST_CAPACITY, bool)
@@ -248,9 +248,12 @@ class AccountStage:
         rows = np.array(reused + list(range(start, start + len(ids) - len(reused))), np.int64)
         self._ids.extend([""] * (len(ids) - len(reused)))
         if len(self._ids) > len(self._table):
-            more = max(len(self._table), len(self._ids) - len(self._table))
-            self._table = joined([self._table, activity.fresh(more)], activity.ROW)
-            self._known = joined([self._known, np.zeros(more, activity.KNOWN)], activity.KNOWN)
+            capacity = max(2 * len(self._table), len(self._ids))
+            self._table, self._known = (
+                activity.grown(self._table, start, capacity),
+                activity.grown(self._known, start, capacity),
+            )
+            more = capacity - len(self._partition)
             self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
             self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
             self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])

@@ -20,7 +20,7 @@ from detector.campaign.observation import Judged
 from detector.campaign.table import HashIndex
 from detector.event import F32, I64, U64
 from detector.stores import Message
-from detector.window.activity import rows_of
+from detector.window.activity import grown, rows_of
 
 Sentences = tuple[tuple[str, float, float, float | None, float | None, str], ...]
 Rows = npt.NDArray[Any]
@@ -347,8 +347,8 @@ class Pending:
     def _append(self, new: Rows) -> None:
         end = self._size + len(new)
         if end > len(self._folded):
-            self._folded = _grown(self._folded, self._size, 2 * end)
-            self._sums = {name: _grown(column, self._size, 2 * end) for name, column in self._sums.items()}
+            self._folded = grown(self._folded, self._size, 2 * end)
+            self._sums = {name: grown(column, self._size, 2 * end) for name, column in self._sums.items()}
         self._folded.view(f"V{PAIR.itemsize}")[self._size : end] = new.view(f"V{PAIR.itemsize}")
         for name, column in self._sums.items():
             column[self._size : end] = new[name]
@@ -396,14 +396,6 @@ def joined(parts: Sequence[Rows], dtype: np.dtype[Any]) -> Rows:
     """Return structured arrays one after the other; as plain bytes, for numpy would copy field by field."""
     plain = f"V{dtype.itemsize}"
     return np.concatenate([np.zeros(0, plain), *(part.view(plain) for part in parts)]).view(dtype)
-
-
-def _grown(column: Rows, used: int, capacity: int) -> Rows:
-    """Return a longer array that begins with what is used of this one."""
-    plain = f"V{column.dtype.itemsize}"
-    result = np.empty(capacity, plain)
-    result[:used] = column[:used].view(plain)
-    return result.view(column.dtype)
 
 
 _FOLDS: Final = {"count": np.add, "output_tokens": np.add, "first_ms": np.minimum, "last_ms": np.maximum}

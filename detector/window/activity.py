@@ -161,6 +161,14 @@ def rows_of(table: npt.NDArray[Any], rows: I64) -> npt.NDArray[Any]:
     return np.take(table.view(f"V{table.dtype.itemsize}"), rows).view(table.dtype)
 
 
+def grown(column: npt.NDArray[Any], used: int, capacity: int) -> npt.NDArray[Any]:
+    """Return a longer array that begins with what is used of this one; memory behind that is not touched yet."""
+    plain = f"V{column.dtype.itemsize}"
+    result = np.empty(capacity, plain)
+    result[:used] = column[:used].view(plain)
+    return result.view(column.dtype)
+
+
 def fresh(n: int) -> npt.NDArray[Any]:
     """Return n rows of accounts that have done nothing yet."""
     rows = np.zeros(n, ROW)

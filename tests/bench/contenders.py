@@ -1,4 +1,4 @@
-"""What `throughput.py` compares, each in a process of its own: a stock Faust agent, our replay, and bare reading.
+"""What `throughput.py` compares, each in a process of its own: our replay, bare reading, and other ways to do less.
 
 The stock agent is written as Faust's documentation would have it, and spared what can be spared: no table and no
 changelog, `take(5000, within=0.2)`, a batch folded by account in Python before it goes to Redis, and everything of
@@ -7,12 +7,17 @@ what is counted in it (requests, output tokens), twenty tiles a window, one a da
 it reads the hashes of the batch's accounts back, sums each window, compares it with a limit, and drops the tiles
 that have left their window. It judges nothing else, shares nothing between accounts, and can lose or double what
 was in flight when it dies.
+
+The rules engine is the least that one can be whose state is in Redis and that decides event by event: read, decode,
+one round trip with a counter for each of the same five windows, compare. Quix Streams and Bytewax need packages of
+their own (`elsewhere.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -27,6 +32,7 @@ import faust
 import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from detector.account import AccountRecord
@@ -119,6 +125,49 @@ async def _read(brokers: str, topic: str, events: int) -> Measured:
         return clock.measured(events - left)
     finally:
         await consumer.stop()
+
+
+# -- a rules engine -------------------------------------------------------------------------------
+
+
+def rules(brokers: str, redis_url: str, topic: str, events: int) -> Measured:
+    """Let a rules engine with one Redis round trip an event work through the first `events` of the topic."""
+    return uvloop.run(_rules(brokers, redis_url, topic, events))
+
+
+async def _rules(brokers: str, redis_url: str, topic: str, events: int) -> Measured:
+    decoder, clock, left = msgspec.json.Decoder(RequestEvent), Clock(), events
+    redis = SyncRedis.from_url(redis_url)  # synchronous: nothing else is to be done meanwhile, and it is the cheapest
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=brokers, auto_offset_reset="earliest")
+    await consumer.start()
+    above = 0
+    try:
+        while left > 0:
+            for records in (await consumer.getmany(timeout_ms=500, max_records=left)).values():
+                clock.begin()
+                for record in records:
+                    event = decoder.decode(record.value)
+                    pipeline = redis.pipeline(transaction=False)
+                    for window, (width, tiles) in WINDOWS.items():
+                        name = f"{event.account_id}:{window}:{event.time_ms // (width * tiles)}"
+                        pipeline.incr(name)
+                        pipeline.pexpire(name, width * tiles)
+                    above += any(count > LIMITS["requests"] for count in pipeline.execute()[::2])
+                left -= len(records)
+        return clock.measured(events - left, above)
+    finally:
+        await consumer.stop()
+        redis.close()
+
+
+# -- Quix Streams, Bytewax ------------------------------------------------------------------------
+
+
+def elsewhere(python: Path, *arguments: str) -> Measured:
+    """Run `elsewhere.py` with the Python that has its packages."""
+    given = [str(python), str(Path(__file__).with_name("elsewhere.py")), *arguments]
+    said = subprocess.run(given, check=True, capture_output=True, text=True).stdout
+    return msgspec.json.decode(said.splitlines()[-1], type=Measured)
 
 
 # -- ours, of a file ------------------------------------------------------------------------------

@@ -43,11 +43,23 @@ from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
 from detector.runtime.sketching import sketched
 from detector.simulate import simulate
-from tests.bench.contenders import CHUNK, Measured, alone, chunks_of, peak_bytes, reading, replayed, stock
+from tests.bench.contenders import (
+    CHUNK,
+    Measured,
+    alone,
+    chunks_of,
+    elsewhere,
+    peak_bytes,
+    reading,
+    replayed,
+    rules,
+    stock,
+)
 from tests.bench.settings import PARTITION_SETTINGS
 
 SCENARIO: Final = "quiet"
 STREAMS: Final = ("plain", "sketched")
+CONTENDERS: Final = ("live", "replay", "floor", "stock", "rules", "quix", "bytewax")
 OURS: Final = "ours, live"
 STOCK: Final = "stock Faust agent"
 TARGET_PER_CORE: Final = 100_000
@@ -71,7 +83,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--stock-events", type=int, default=40_000)
     parser.add_argument("--scale", type=float, default=1.0, help="of the simulated world: 1 is some 38,000 accounts")
     parser.add_argument("--slower", type=int, default=100, help="event time runs so many times slower than simulated")
-    parser.add_argument("--only", default="live,replay,floor,stock", help="what to measure, separated by commas")
+    parser.add_argument("--only", default=",".join(CONTENDERS), help="what to measure, separated by commas")
+    parser.add_argument("--elsewhere", type=Path, help="a Python that has requirements-elsewhere.txt")
+    parser.add_argument("--elsewhere-events", type=int, default=100_000)
     parser.add_argument("--streams", default=",".join(STREAMS), help="of which streams, separated by commas")
     options = parser.parse_args(arguments)
     console = Console() if sys.stdout.isatty() else Console(width=140)
@@ -118,6 +132,16 @@ def compared(stream: str, folder: Path, options: argparse.Namespace) -> Iterator
         if "stock" in chosen:
             with servers.redis(folder / f"redis-{stream}-stock") as other:
                 yield STOCK, alone(stock, kafka.address, other.url, requests, options.stock_events)
+        if "rules" in chosen:
+            with servers.redis(folder / f"redis-{stream}-rules") as other:
+                yield "rules engine, Redis", alone(rules, kafka.address, other.url, requests, options.stock_events)
+        if options.elsewhere and "quix" in chosen:
+            yield (
+                "Quix Streams",
+                elsewhere(options.elsewhere, "quix", kafka.address, requests, str(options.stock_events)),
+            )
+        if options.elsewhere and "bytewax" in chosen:
+            yield "Bytewax", elsewhere(options.elsewhere, "bytewax", str(events), str(options.elsewhere_events))
 
 
 def record(folder: Path, events: int, scale: float, slower: int) -> float:
