@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -22,13 +21,13 @@ from detector.runtime.security import client_arguments
 from detector.runtime.servers import RedisServer
 from detector.sinks import KafkaSink
 from detector.stores import Message
+from tests.runtime.words import PATIENCE_SECONDS, until
 from tests.servers import environment
 from tests.servers.secured import MECHANISMS, PASSWORD, SecuredKafka
 from tests.sinks.test_sinks import finding
 
 pytestmark = pytest.mark.asyncio
 
-PATIENCE_SECONDS = 30.0
 READ, WRITE = ACLOperation.READ, ACLOperation.WRITE
 ROLES = {
     "requests": (READ,),
@@ -232,10 +231,7 @@ async def test_a_right_to_read_that_is_taken_away_ends_the_worker_which_names_th
     await door.make(user, ROLES)
     config = door.config(user)
     async with running(config) as (service, task):
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (service.worker.ready and service.worker.positions()):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
+        await until(lambda: service.worker.ready and service.worker.positions())
         await asyncio.to_thread(door.kafka.revoke, user, config.topics.requests, READ)
         with pytest.raises(ConfigError, match=rf"may not .* topic '{config.topics.requests}'"):
             await asyncio.wait_for(task, PATIENCE_SECONDS)

@@ -128,6 +128,11 @@ class SecuredKafka:
         with self.administration() as admin:
             admin.create_topics({topic: wanted}, wait_for_metadata=True)
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        with self.administration() as admin:
+            admin.create_partitions({topic: partitions})
+
     def configure(self, topic: str, settings: Mapping[str, str]) -> None:
         """Change the settings of a topic."""
         with self.administration() as admin:
