@@ -199,8 +199,7 @@ async def test_a_topic_that_grows_stops_the_worker_before_anything_new_is_read_a
 async def test_a_topic_that_nobody_made_is_waited_for_and_named(
     words: Words, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    others = [Topic(f"{words.name}-{role}", 1) for role in ("observations", "candidates", "findings", "dead_letters")]
-    await asyncio.to_thread(topics.create, words.kafka.address, others)
+    await words.make_internal()
     async with words.producing() as producer, words.counting(metadata_seconds=0.2) as worker:
         await until(lambda: "kafka" in worker.away)
         assert not worker.ready

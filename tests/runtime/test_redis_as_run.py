@@ -192,7 +192,7 @@ async def test_what_kafka_no_longer_has_since_an_older_backup_is_lost_and_told_t
 # -- another layout -------------------------------------------------------------------------------
 
 
-async def test_state_of_another_layout_stops_the_worker_and_a_prefix_of_its_own_builds_the_same_state_anew(
+async def test_state_of_another_layout_stops_the_worker_and_a_start_from_nothing_builds_the_same_state(
     words: Words,
 ) -> None:
     """Migration is replay: the state is a function of the log, so a version with another layout reads it again."""
@@ -202,12 +202,16 @@ async def test_state_of_another_layout_stops_the_worker_and_a_prefix_of_its_own_
             await words.send(producer, 2 * EVERY)
             await settled(words, worker, 2 * EVERY)
         with Redis(port=words.redis.port) as operator:
-            operator.hset(f"{words.name}:{{accounts:0}}:head", "layout", "0")
-        with pytest.raises(ConfigError, match=r"store\.prefix.*layout 0"):
+            operator.hset(f"{words.prefix}:{{accounts:0}}:head", "layout", "0")
+
+        async def refuses() -> None:
             async with words.counting() as worker:
                 await until(lambda: ended(worker))
-        old = words.prefix
-        words.prefix = f"{words.name}-new"
+
+        with pytest.raises(ConfigError, match=r"store\.prefix.*layout 0"):
+            await refuses()
+        old, words.prefix = words.prefix, f"{words.prefix}-new"
+        await words.make_internal()
         async with words.counting() as worker:
             await settled(words, worker, 2 * EVERY)
         await everything_once(words)

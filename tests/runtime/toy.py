@@ -125,8 +125,9 @@ class WordFeed(RecordFeed):
 def worker(
     name: str, brokers: str, redis: str, settings: dict[str, Any], prefix: str = ""
 ) -> tuple[Worker, RedisStore, KafkaPublisher]:
-    """Return a worker with its store and its publisher; `prefix`: of the keys and the group, where not `name`."""
-    names = {role: f"{name}-{role}" for role in ("requests", "observations", "candidates", "findings", "dead_letters")}
+    """Return a worker with its store and its publisher; all but the requests is under `prefix`, where not `name`."""
+    ours = ("observations", "candidates", "findings", "dead_letters")
+    names = {"requests": f"{name}-requests"} | {role: f"{prefix or name}-{role}" for role in ours}
     store = RedisStore(redis, prefix=prefix or name)
     publisher = KafkaPublisher(brokers, names)
     feeds = [

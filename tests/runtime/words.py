@@ -47,11 +47,15 @@ class Words:
 
     async def make(self, partitions: int = 1, **settings: str) -> None:
         """Make the topics; `settings` of the requests topic in Kafka's words, `_` for `.`."""
-        others = {"observations": 2, "candidates": 1, "findings": 1, "dead_letters": 1}
-        made = [Topic(f"{self.name}-{role}", count) for role, count in others.items()]
-        await asyncio.to_thread(topics.create, self.kafka.address, made)
+        await self.make_internal()
         configs = {name.replace("_", "."): value for name, value in settings.items()}
         await asyncio.to_thread(self.kafka.create, self.topic, partitions, configs)
+
+    async def make_internal(self) -> None:
+        """Make the topics that the worker writes."""
+        counts = {"observations": 2, "candidates": 1, "findings": 1, "dead_letters": 1}
+        made = [Topic(f"{self.prefix}-{role}", count) for role, count in counts.items()]
+        await asyncio.to_thread(topics.create, self.kafka.address, made)
 
     @asynccontextmanager
     async def producing(self, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
