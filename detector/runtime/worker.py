@@ -135,7 +135,7 @@ class Worker:
             await self._store.ping()
             if self.settings.accounts_topic and self._learn:
                 reader = await self._accounts_read(self.settings.accounts_topic)
-                tasks.append(self._spawned(self._accounts_followed(reader)))
+                tasks.append(self._spawned(self._accounts_followed(reader, self.settings.accounts_topic)))
             self._consumer.on_assigned, self._consumer.on_revoked = self._on_assigned, self._on_revoked
             self._consumer.on_lost, self._consumer.on_gone_back = self._on_lost, self._restart
             await self._app.start()
@@ -427,6 +427,7 @@ class Worker:
         reader = AIOKafkaConsumer(
             bootstrap_servers=self.settings.brokers,
             enable_auto_commit=False,
+            auto_offset_reset="earliest",  # when what is read next was deleted: go on with what is left
             isolation_level="read_committed",
             **self.settings.security,
         )
@@ -443,7 +444,10 @@ class Worker:
             log.info("account_topic_read", topic=topic, records=records)
         except KafkaError as error:
             await reader.stop()
-            raise Unavailable("kafka", str(error)) from error
+            raise explained(error, [topic]) from error
+        except Unavailable:
+            await reader.stop()
+            raise
         return reader
 
     @staticmethod
@@ -456,10 +460,12 @@ class Worker:
             raise Unavailable("kafka", f"there is no topic {topic!r}: run `detector topics create`")
         return numbers
 
-    async def _accounts_followed(self, reader: Any) -> None:
+    async def _accounts_followed(self, reader: Any, topic: str) -> None:
         try:
             while True:
                 self._learned(await reader.getmany(timeout_ms=1000))
+        except KafkaError as error:
+            raise explained(error, [topic]) from error
         finally:
             await reader.stop()
 

@@ -161,7 +161,7 @@ async def test_with_a_certificate_of_its_own_it_works(door: Door) -> None:
     await works(door, config)
 
 
-def test_the_rights_that_are_asked_for_are_those_of_the_documentation(door: Door) -> None:
+async def test_the_rights_that_are_asked_for_are_those_of_the_documentation(door: Door) -> None:
     config = door.config("user0")
     assert access.needed(config) == {getattr(config.topics, role): given for role, given in ROLES.items()}
     less = door.config(
@@ -274,5 +274,5 @@ async def test_a_right_to_write_that_is_taken_away_is_waited_for_and_the_message
     await service._kafka.stop()
 
 
-def test_client_arguments_name_no_password_of_a_plaintext_connection(door: Door) -> None:
+async def test_client_arguments_name_no_password_of_a_plaintext_connection(door: Door) -> None:
     assert "sasl_plain_password" not in client_arguments(door.operators().kafka)

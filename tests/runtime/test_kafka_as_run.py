@@ -115,6 +115,25 @@ async def test_what_retention_removes_before_a_slow_worker_is_counted_as_lost_to
     assert (await words.counted()).total() + lost == 4_010
 
 
+async def test_what_is_left_of_an_account_topic_is_read_when_what_came_next_was_deleted(words: Words) -> None:
+    await words.make()
+    worker, store, publisher = words.worker()
+    async with words.producing() as producer:
+        await words.send(producer, 10)
+    reader = await worker._accounts_read(words.topic)
+    await words.delete_before(5)
+    (tp,) = reader.assignment()
+    reader.seek(tp, 2)
+    found = []
+    while len(found) < 5:
+        for records in (await reader.getmany(timeout_ms=1000)).values():
+            found += [record.offset for record in records]
+    assert found == [5, 6, 7, 8, 9]
+    await reader.stop()
+    await publisher.stop()
+    await store.close()
+
+
 async def test_a_log_that_is_shorter_than_what_was_read_of_it_is_waited_for_and_told(words: Words) -> None:
     await words.make()
     async with words.producing() as producer, words.counting(metadata_seconds=0.2) as worker:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from detector.runtime import topics
+from detector.runtime.publisher import KafkaPublisher
 from detector.runtime.servers import RedisServer
 from detector.runtime.topics import Topic
 from detector.runtime.worker import Worker
@@ -83,12 +84,15 @@ class Words:
         if counts:
             self.sent.update(words)
 
+    def worker(self, **settings: Any) -> tuple[Worker, RedisStore, KafkaPublisher]:
+        """A worker with its store and its publisher, not yet running."""
+        settings = {"idle_seconds": 0.2, **settings}
+        return toy.worker(self.name, self.kafka.address, self.redis.url, settings, self.prefix)
+
     @asynccontextmanager
     async def counting(self, **settings: Any) -> AsyncIterator[Worker]:
         """Run a worker; what made it give up is raised at the end."""
-        worker, store, publisher = toy.worker(
-            self.name, self.kafka.address, self.redis.url, {"idle_seconds": 0.2, **settings}, self.prefix
-        )
+        worker, store, publisher = self.worker(**settings)
         task = asyncio.create_task(worker.run())
         try:
             yield worker
