@@ -85,6 +85,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
         str, _doc("Name of this worker that outlives it (a pod's): a restart within session_ms moves no partitions")
     ] = ""
     fetch_bytes: Annotated[int, _doc("Most that one fetch of a partition brings", ge=65_536)] = 4_194_304
+    metadata_ms: Annotated[int, _doc("So soon it is noticed that a topic was made or grew", ge=100)] = 30_000
     ca_file: Annotated[str, _doc("Certificates to trust; empty: those of the system")] = ""
     cert_file: Annotated[str, _doc("Our own certificate, where the broker asks for one")] = ""
     key_file: Annotated[str, _doc("The private key of cert_file")] = ""
@@ -101,7 +102,7 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: Annotated[str, _doc("Records that were no events, as they came")] = "llm.requests.dlq.v1"
     observations: Annotated[str, _doc("Internal: stage 1 to stage 2")] = "detector-observations"
     candidates: Annotated[str, _doc("Internal: stage 2 to stage 3")] = "detector-candidates"
-    partitions: Annotated[int, _doc("Partitions of requests; fixed once there is state", ge=1, le=10_000)] = 24
+    partitions: Annotated[int, _doc("Partitions of requests, exactly", ge=1, le=10_000)] = 24
     link_partitions: Annotated[int, _doc("Partitions of observations; fixed once there is state", ge=1, le=1_000)] = 8
     replication: Annotated[int, _doc("Copies of each partition; -1: the broker's default", ge=-1, le=9)] = -1
 

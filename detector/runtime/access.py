@@ -94,7 +94,7 @@ def explained(error: BaseException | None, topics: Iterable[str]) -> DetectorErr
         return ConfigError("kafka.sasl_username", f"may not use topic {named(error)}; {GUIDE}")
     if isinstance(error, errors.GroupAuthorizationFailedError):
         return ConfigError("kafka.sasl_username", f"may not Read group {named(error)}; {GUIDE}")
-    return Unavailable("kafka", f"Faust crashed: {error!r}")
+    return Unavailable("kafka", f"{type(error).__name__} {error}")
 
 
 def named(error: errors.KafkaError) -> str:

@@ -45,6 +45,7 @@ from detector.stores.memory import MemoryStore
 from detector.stores.redis import RedisStore
 
 _MEASURE_SECONDS: Final = 1.0
+_MOST_PARTITIONS: Final = 1_000_000
 # A fetch is some ten thousand objects that live until it is worked through and hold no cycles. Python's own
 # threshold of 700 would have its collector look at them, and at all of Faust, again and again: a seventh of the CPU.
 _YOUNG: Final = 200_000
@@ -127,6 +128,13 @@ class Service:
                 session_seconds=config.kafka.session_ms / 1000,
                 instance=config.kafka.instance or None,
                 fetch_bytes=config.kafka.fetch_bytes,
+                partitions={
+                    topics.requests: range(topics.partitions, topics.partitions + 1),
+                    # To these we write ourselves, by number: more than we need are no harm.
+                    topics.observations: range(topics.link_partitions, _MOST_PARTITIONS),
+                    topics.candidates: range(1, _MOST_PARTITIONS),
+                },
+                metadata_seconds=config.kafka.metadata_ms / 1000,
                 most_bad_share=config.dead_letters.most_share,
                 bad_share_of=config.dead_letters.window,
                 credentials=faust_credentials(config.kafka),

@@ -277,11 +277,11 @@ class Consumer(aiokafka.Consumer):
 
     def _at(self, tp: TP) -> int | None:
         """Return where aiokafka stands: behind what it gave out and the offsets without records that followed."""
-        with contextlib.suppress(AttributeError, KafkaError, IllegalStateError):
+        try:
             state = self._kafka._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
-            if state.has_valid_position:
-                return int(state.position)
-        return None
+            return int(state.position) if state.has_valid_position else None
+        except AttributeError:  # nothing is assigned now
+            return None
 
     async def _passed(self, tp: TP, expected: int, first: int) -> bool:
         """Say what a hole was; False when that cannot be known now, or nobody needs to know any more."""

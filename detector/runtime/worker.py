@@ -33,7 +33,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from detector.errors import Fenced, Unavailable
+from detector.errors import ConfigError, Fenced, Unavailable
 from detector.metrics import LAG, LOST, OUTBOX, SNAPSHOT_AGE, WATERMARK_DELAY, Recorder
 from detector.runtime.access import explained
 from detector.runtime.holding import Feed, Holding, Lane, Publisher, Quality
@@ -62,6 +62,7 @@ class WorkerSettings:
     `session_seconds`: the group takes a silent worker's partitions away after that.
     `instance`: static membership (a pod's name): a restart within the session does not rebalance.
     `metadata_seconds`: so soon a change of the topics (their partitions) is noticed.
+    `partitions`: how many each topic may have; another number is a ConfigError, before anything of it is read.
     """
 
     brokers: str
@@ -75,6 +76,7 @@ class WorkerSettings:
     instance: str | None = None
     fetch_bytes: int = 4 << 20
     metadata_seconds: float = 30.0
+    partitions: Mapping[str, range] = field(default_factory=dict)
     most_bad_share: float = 0.5
     bad_share_of: int = 1000
     credentials: Any = None  # Faust's
@@ -134,7 +136,7 @@ class Worker:
             await self._store.ping()
             if self.settings.accounts_topic and self._learn:
                 reader = await self._accounts_read(self.settings.accounts_topic)
-                tasks.append(self._spawned(self._accounts_followed(reader)))
+                tasks.append(self._spawned(self._accounts_followed(reader, self.settings.accounts_topic)))
             self._consumer.on_assigned, self._consumer.on_revoked = self._on_assigned, self._on_revoked
             self._consumer.on_lost, self._consumer.on_gone_back = self._on_lost, self._restart
             await self._app.start()
@@ -174,8 +176,9 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether this worker is a member of the group and works on everything that is assigned to it."""
-        return self._joined and not self._app.rebalancing and self._started == self._assigned
+        """Whether this worker is a member of the group, all topics are there, and it works on all that is assigned."""
+        there = all(self._consumer.partitions(topic) for topic in self._lane_of) if self._joined else False
+        return there and not self._app.rebalancing and self._started == self._assigned
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -227,11 +230,37 @@ class Worker:
         for lane in self.lanes:
             lane.away.clear()  # whoever waited has left; taking over finds out anew
         self._joined = True
+        try:
+            self._check_partitions()
+        except ConfigError as error:
+            self._fail(error)
+            return
         log.info("assigned", partitions=len(self._assigned), resumable=len(self._holdings))
         self._fenced_at.clear()
         self._take_over()
         if self._taking is not None:
             await asyncio.wait([self._taking], timeout=_TAKE_OVER_SECONDS)
+
+    def _check_partitions(self) -> None:
+        """Raise ConfigError when a topic has another number of partitions than it may; wait for one that is missing.
+
+        A topic that grew spreads its accounts anew, so this is for a person to decide. Nothing of the new
+        partitions was read, and what was read of the others is committed (`_on_revoked`).
+        """
+        for lane in self.lanes:
+            topic = lane.feed.topic
+            numbers = [tp.partition + 1 for tp in self._assigned if tp.topic == topic]
+            found = max([len(self._consumer.partitions(topic)), *numbers])  # an assignment may know more than we
+            wanted = self.settings.partitions.get(topic)
+            if not found:
+                lane.waits(Unavailable("kafka", f"there is no topic {topic!r}: run `detector topics create`"))
+            elif wanted is not None and found not in wanted:
+                setting = "topics.partitions" if lane is self.lanes[0] else "topics.link_partitions"
+                raise ConfigError(
+                    setting,
+                    f"topic {topic!r} has {found} partitions, not {wanted.start}; nothing was read of those that are "
+                    "not expected. 'More partitions' in deploy/README.md says how to go on and what that means",
+                )
 
     def _take_over(self) -> None:
         """Begin to take over what is assigned and not started, unless that is under way."""
@@ -425,6 +454,7 @@ class Worker:
         reader = AIOKafkaConsumer(
             bootstrap_servers=self.settings.brokers,
             enable_auto_commit=False,
+            auto_offset_reset="earliest",  # when what is read next was deleted: go on with what is left
             isolation_level="read_committed",
             **self.settings.security,
         )
@@ -441,7 +471,10 @@ class Worker:
             log.info("account_topic_read", topic=topic, records=records)
         except KafkaError as error:
             await reader.stop()
-            raise Unavailable("kafka", str(error)) from error
+            raise explained(error, [topic]) from error
+        except Unavailable:
+            await reader.stop()
+            raise
         return reader
 
     @staticmethod
@@ -454,10 +487,12 @@ class Worker:
             raise Unavailable("kafka", f"there is no topic {topic!r}: run `detector topics create`")
         return numbers
 
-    async def _accounts_followed(self, reader: Any) -> None:
+    async def _accounts_followed(self, reader: Any, topic: str) -> None:
         try:
             while True:
                 self._learned(await reader.getmany(timeout_ms=1000))
+        except KafkaError as error:
+            raise explained(error, [topic]) from error
         finally:
             await reader.stop()
 

@@ -217,8 +217,8 @@ def _other_layout(found: str, prefix: str) -> str:
     newer = found.isdecimal() and int(found) > int(LAYOUT)
     return (
         f"the state under {prefix!r} has layout {found}, written by {'a newer' if newer else 'an older'} version; this "
-        f"one has layout {LAYOUT} and has changed nothing. Run that version again, or give this one a prefix of its "
-        "own: it then reads what Kafka still has from the beginning"
+        f"one has layout {LAYOUT} and has changed nothing. Run that version again, or let this one start from nothing, "
+        "with a prefix of its own ('Another version' in deploy/README.md)"
     )
 
 

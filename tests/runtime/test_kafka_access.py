@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -22,13 +21,13 @@ from detector.runtime.security import client_arguments
 from detector.runtime.servers import RedisServer
 from detector.sinks import KafkaSink
 from detector.stores import Message
+from tests.runtime.words import PATIENCE_SECONDS, until
 from tests.servers import environment
 from tests.servers.secured import MECHANISMS, PASSWORD, SecuredKafka
 from tests.sinks.test_sinks import finding
 
 pytestmark = pytest.mark.asyncio
 
-PATIENCE_SECONDS = 30.0
 READ, WRITE = ACLOperation.READ, ACLOperation.WRITE
 ROLES = {
     "requests": (READ,),
@@ -68,10 +67,14 @@ class Door:
         plain = {"DETECTOR_KAFKA_SECURITY": "plaintext", "DETECTOR_KAFKA_BROKERS": self.kafka.address}
         return self.config("nobody", **plain)
 
-    async def make(self, user: str, rights: Mapping[str, tuple[ACLOperation, ...]], *, group: bool = True) -> None:
+    async def make(self, user: str, rights: Mapping[str, tuple[ACLOperation, ...]]) -> None:
         """Make the topics, and give the user these rights."""
+        await asyncio.to_thread(topics.create_all, self.operators())
+        await self.allow(user, rights)
+
+    async def allow(self, user: str, rights: Mapping[str, tuple[ACLOperation, ...]], *, group: bool = True) -> None:
+        """Give the user these rights, and no others."""
         config = self.operators()
-        await asyncio.to_thread(topics.create_all, config)
         wanted = {(ResourceType.TOPIC, getattr(config.topics, role)): given for role, given in rights.items()}
         if group:
             wanted[ResourceType.GROUP, config.kafka.group] = (READ,)
@@ -81,6 +84,14 @@ class Door:
 @pytest.fixture
 def door(as_users_run_it: SecuredKafka, redis_server: RedisServer, own_name: str) -> Door:
     return Door(as_users_run_it, redis_server, own_name)
+
+
+@pytest.fixture(scope="module")
+def made(as_users_run_it: SecuredKafka, redis_server: RedisServer) -> Door:
+    """One whose topics are there: for users who do not get as far as to use them."""
+    door = Door(as_users_run_it, redis_server, "door")
+    topics.create_all(door.operators())
+    return door
 
 
 @pytest.fixture
@@ -150,7 +161,7 @@ async def test_with_a_certificate_of_its_own_it_works(door: Door) -> None:
     await works(door, config)
 
 
-def test_the_rights_that_are_asked_for_are_those_of_the_documentation(door: Door) -> None:
+async def test_the_rights_that_are_asked_for_are_those_of_the_documentation(door: Door) -> None:
     config = door.config("user0")
     assert access.needed(config) == {getattr(config.topics, role): given for role, given in ROLES.items()}
     less = door.config(
@@ -174,16 +185,16 @@ async def refusal(config: Config) -> ConfigError:
 
 @pytest.mark.parametrize(("role", "operation"), EACH_RIGHT)
 async def test_without_any_one_right_it_does_not_start_and_names_the_topic_and_the_right(
-    door: Door, user: str, role: str, operation: ACLOperation
+    made: Door, user: str, role: str, operation: ACLOperation
 ) -> None:
-    await door.make(user, {**ROLES, role: tuple(one for one in ROLES[role] if one is not operation)})
-    said = str(await refusal(door.config(user)))
-    assert f"'{user}' may not {operation.name.capitalize()} topic '{door.name}-{role}';" in said
+    await made.allow(user, {**ROLES, role: tuple(one for one in ROLES[role] if one is not operation)})
+    said = str(await refusal(made.config(user)))
+    assert f"'{user}' may not {operation.name.capitalize()} topic '{made.name}-{role}';" in said
 
 
-async def test_without_the_right_to_its_group_it_does_not_start_and_names_it(door: Door, user: str) -> None:
-    await door.make(user, ROLES, group=False)
-    assert f"may not Read group '{door.name}'" in str(await refusal(door.config(user)))
+async def test_without_the_right_to_its_group_it_does_not_start_and_names_it(made: Door, user: str) -> None:
+    await made.allow(user, ROLES, group=False)
+    assert f"may not Read group '{made.name}'" in str(await refusal(made.config(user)))
 
 
 @pytest.mark.parametrize(
@@ -196,26 +207,25 @@ async def test_without_the_right_to_its_group_it_does_not_start_and_names_it(doo
     ids=["wrong password", "no such user of this mechanism", "unknown CA"],
 )
 async def test_who_is_not_let_in_is_told_by_which_setting(
-    door: Door, user: str, setting: str, more: dict[str, str]
+    made: Door, user: str, setting: str, more: dict[str, str]
 ) -> None:
-    config = door.config(user, **more)
+    config = made.config(user, **more)
     assert (await refusal(config)).setting == setting
     with pytest.raises(ConfigError) as refused:
         await asyncio.to_thread(topics.create_all, config)
     assert refused.value.setting == setting
 
 
-async def test_tls_where_there_is_none_and_none_where_there_is_are_told(door: Door, user: str) -> None:
-    for security, broker in (("sasl_ssl", door.kafka.address), ("plaintext", door.kafka.secured)):
-        config = door.config(user, DETECTOR_KAFKA_BROKERS=broker, DETECTOR_KAFKA_SECURITY=security)
+async def test_tls_where_there_is_none_and_none_where_there_is_are_told(made: Door, user: str) -> None:
+    for security, broker in (("sasl_ssl", made.kafka.address), ("plaintext", made.kafka.secured)):
+        config = made.config(user, DETECTOR_KAFKA_BROKERS=broker, DETECTOR_KAFKA_SECURITY=security)
         with pytest.raises(Unavailable, match=rf"{broker}: \w+Error.*kafka\.security is {security}"):
             await Service(config).run()
 
 
 async def test_topics_that_nobody_made_are_told(door: Door, user: str) -> None:
     config = door.config(user)
-    wanted = {(ResourceType.TOPIC, getattr(config.topics, role)): given for role, given in ROLES.items()}
-    await asyncio.to_thread(door.kafka.grant, user, {**wanted, (ResourceType.GROUP, config.kafka.group): (READ,)})
+    await door.allow(user, ROLES)
     with pytest.raises(Unavailable, match=rf"{config.topics.requests}.*detector topics create"):
         await Service(config).run()
 
@@ -232,10 +242,7 @@ async def test_a_right_to_read_that_is_taken_away_ends_the_worker_which_names_th
     await door.make(user, ROLES)
     config = door.config(user)
     async with running(config) as (service, task):
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (service.worker.ready and service.worker.positions()):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
+        await until(lambda: service.worker.ready and service.worker.positions())
         await asyncio.to_thread(door.kafka.revoke, user, config.topics.requests, READ)
         with pytest.raises(ConfigError, match=rf"may not .* topic '{config.topics.requests}'"):
             await asyncio.wait_for(task, PATIENCE_SECONDS)
@@ -251,12 +258,21 @@ async def test_a_right_to_write_that_is_taken_away_is_waited_for_and_the_message
     await service._kafka.start()
     for topic in (names.verdicts, names.findings):
         await asyncio.to_thread(door.kafka.revoke, user, topic, WRITE)
+
+    async def publishes() -> None:
+        while True:  # until it is taken away
+            await service._kafka.publish([Message("verdicts", None, "a", b"{}")])
+
+    async def delivers() -> None:
+        while True:
+            await KafkaSink(service._kafka, names.findings).deliver([finding(0)])
+
     with pytest.raises(Unavailable, match=f"may not Write topic '{names.verdicts}'"):
-        await service._kafka.publish([Message("verdicts", None, "a", b"{}")])
+        await publishes()
     with pytest.raises(Unavailable, match=f"may not Write topic '{names.findings}'"):
-        await KafkaSink(service._kafka, names.findings).deliver([finding(0)])
+        await delivers()
     await service._kafka.stop()
 
 
-def test_client_arguments_name_no_password_of_a_plaintext_connection(door: Door) -> None:
+async def test_client_arguments_name_no_password_of_a_plaintext_connection(door: Door) -> None:
     assert "sasl_plain_password" not in client_arguments(door.operators().kafka)

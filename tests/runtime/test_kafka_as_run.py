@@ -3,150 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.structs import TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from detector.errors import ConfigError
 from detector.runtime import topics
 from detector.runtime.servers import RedisServer
 from detector.runtime.topics import Topic
-from detector.runtime.worker import Worker
-from detector.stores.redis import RedisStore
-from tests.runtime import toy
-from tests.runtime.toy import decoded
+from tests.runtime.words import Words, ended, page, until
 from tests.servers.secured import SecuredKafka
 
 pytestmark = pytest.mark.asyncio
-
-PATIENCE_SECONDS = 30.0
-
-
-class Words:
-    """A topic of words with a worker that counts them."""
-
-    def __init__(self, kafka: SecuredKafka, redis: RedisServer, name: str) -> None:
-        self.kafka, self.redis, self.name = kafka, redis, name
-        self.topic = f"{name}-requests"
-        self.sent: Counter[str] = Counter()
-
-    async def make(self, partitions: int = 1, **settings: str) -> None:
-        """Make the topics; `settings` of the requests topic in Kafka's words, `_` for `.`."""
-        others = {"observations": 2, "candidates": 1, "findings": 1, "dead_letters": 1}
-        made = [Topic(f"{self.name}-{role}", count) for role, count in others.items()]
-        await asyncio.to_thread(topics.create, self.kafka.address, made)
-        configs = {name.replace("_", "."): value for name, value in settings.items()}
-        await asyncio.to_thread(self.kafka.create, self.topic, partitions, configs)
-
-    @asynccontextmanager
-    async def producing(self, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
-        producer = AIOKafkaProducer(bootstrap_servers=self.kafka.address, **settings)
-        await producer.start()
-        try:
-            yield producer
-        finally:
-            await producer.stop()
-
-    async def send(
-        self,
-        producer: AIOKafkaProducer,
-        count: int,
-        *,
-        partition: int = 0,
-        counts: bool = True,
-        key: bytes | None = None,
-        size: int = 0,
-    ) -> None:
-        """Send words in one go; those that nobody may read do not count."""
-        words = [f"w{n}".ljust(size, "x") for n in range(count)]
-        sent = [await producer.send(self.topic, w.encode(), key=key, partition=partition) for w in words]
-        await asyncio.gather(*sent)
-        if counts:
-            self.sent.update(words)
-
-    @asynccontextmanager
-    async def counting(self, **settings: Any) -> AsyncIterator[Worker]:
-        """Run a worker; what made it give up is raised at the end."""
-        worker, store, publisher = toy.worker(
-            self.name, self.kafka.address, self.redis.url, {"idle_seconds": 0.2, **settings}
-        )
-        task = asyncio.create_task(worker.run())
-        try:
-            yield worker
-        finally:
-            worker.stop()
-            await asyncio.wait([task], timeout=PATIENCE_SECONDS)
-            await publisher.stop()
-            await store.close()
-        task.result()
-
-    async def until(self, holds: Callable[[], bool], said: Callable[[], object] = str) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not holds():
-            assert time.monotonic() < deadline, said()
-            await asyncio.sleep(0.02)
-
-    async def caught_up(self, worker: Worker, end: int, partition: int = 0) -> None:
-        """Wait until the worker stands at the end of the log, without lag."""
-        place = f"{self.topic}:{partition}"
-        await self.until(lambda: worker.positions().get(place) == (end, 0), worker.positions)
-
-    async def counted(self, partitions: int = 1) -> Counter[str]:
-        """What the store holds."""
-        store = RedisStore(self.redis.url, prefix=self.name)
-        stored: Counter[str] = Counter()
-        for partition in range(partitions):
-            rows = await store.rows("accounts", partition)
-            stored.update({key[1:]: decoded(row) for key, row in rows.items() if key.startswith("k")})
-        await store.close()
-        return stored
-
-    async def left(self) -> list[int]:
-        """The offsets that still have a record."""
-        consumer = AIOKafkaConsumer(
-            self.topic, bootstrap_servers=self.kafka.address, auto_offset_reset="earliest", enable_auto_commit=False
-        )
-        await consumer.start()
-        try:
-            (tp,) = consumer.assignment()
-            end, offsets = (await consumer.end_offsets([tp]))[tp], []
-            while await consumer.position(tp) < end:
-                for records in (await consumer.getmany(timeout_ms=100)).values():
-                    offsets += [record.offset for record in records]
-            return offsets
-        finally:
-            await consumer.stop()
-
-    async def configure(self, **settings: str) -> None:
-        configs = {name.replace("_", "."): value for name, value in settings.items()}
-        await asyncio.to_thread(self.kafka.configure, self.topic, configs)
-
-    def make_anew(self) -> None:
-        """Delete the topic and make it again, empty."""
-        with self.kafka.administration() as admin:
-            admin.delete_topics([self.topic])
-        topics.create(self.kafka.address, [Topic(self.topic, 1)])
-
-    async def delete_before(self, offset: int, partition: int = 0) -> None:
-        """Do what retention does."""
-
-        def delete() -> None:
-            with self.kafka.administration() as admin:
-                admin.delete_records({TopicPartition(self.topic, partition): offset})
-
-        await asyncio.to_thread(delete)
-
-
-def page(worker: Worker, metric: str) -> float:
-    value = worker._recorder.registry.get_sample_value(metric, {"stage": "accounts"})
-    assert value is not None
-    return value
 
 
 @pytest.fixture
@@ -245,6 +115,25 @@ async def test_what_retention_removes_before_a_slow_worker_is_counted_as_lost_to
     assert (await words.counted()).total() + lost == 4_010
 
 
+async def test_what_is_left_of_an_account_topic_is_read_when_what_came_next_was_deleted(words: Words) -> None:
+    await words.make()
+    worker, store, publisher = words.worker()
+    async with words.producing() as producer:
+        await words.send(producer, 10)
+    reader = await worker._accounts_read(words.topic)
+    await words.delete_before(5)
+    (tp,) = reader.assignment()
+    reader.seek(tp, 2)
+    found = []
+    while len(found) < 5:
+        for records in (await reader.getmany(timeout_ms=1000)).values():
+            found += [record.offset for record in records]
+    assert found == [5, 6, 7, 8, 9]
+    await reader.stop()
+    await publisher.stop()
+    await store.close()
+
+
 async def test_a_log_that_is_shorter_than_what_was_read_of_it_is_waited_for_and_told(words: Words) -> None:
     await words.make()
     async with words.producing() as producer, words.counting(metadata_seconds=0.2) as worker:
@@ -252,7 +141,7 @@ async def test_a_log_that_is_shorter_than_what_was_read_of_it_is_waited_for_and_
         await words.caught_up(worker, 40)
         await asyncio.to_thread(words.make_anew)
         await words.send(producer, 10, counts=False)
-        await words.until(lambda: "kafka" in worker.away)
+        await until(lambda: "kafka" in worker.away)
     assert await words.counted() == words.sent
 
 
@@ -278,7 +167,7 @@ async def test_a_codec_that_is_not_installed_stops_the_worker_which_says_what_to
     monkeypatch.setattr("aiokafka.codec.cramjam", None)
     with pytest.raises(ConfigError, match=rf"{words.topic}.*{codec}.*detector\[compression\]"):
         async with words.counting() as worker:
-            await words.until(lambda: worker._ended is not None and worker._ended.done())
+            await until(lambda: ended(worker))
 
 
 # -- partitions -----------------------------------------------------------------------------------
@@ -293,3 +182,50 @@ async def test_48_partitions_are_read_by_one_worker(words: Words) -> None:
             for partition in range(48):
                 await words.caught_up(worker, 1 + partition, partition)
     assert await words.counted(48) == words.sent
+
+
+async def test_a_topic_that_grows_stops_the_worker_before_anything_new_is_read_and_with_its_number_all_is_counted_once(
+    words: Words,
+) -> None:
+    await words.make(2)
+    two, three = {words.topic: range(2, 3)}, {words.topic: range(3, 4)}
+    async with words.producing(metadata_max_age_ms=200) as producer:
+
+        async def grows() -> None:
+            async with words.counting(partitions=two, metadata_seconds=0.2) as worker:
+                await words.send(producer, 30, partition=0)
+                await words.send(producer, 20, partition=1)
+                await words.caught_up(worker, 30, 0)
+                await words.caught_up(worker, 20, 1)
+                await asyncio.to_thread(words.kafka.grow, words.topic, 3)
+                await until(lambda: len(producer._metadata.partitions_for_topic(words.topic)) == 3)
+                await words.send(producer, 10, partition=2)
+                await until(lambda: ended(worker))
+
+        with pytest.raises(ConfigError, match=rf"'topics\.partitions': topic '{words.topic}' has 3 partitions, not 2"):
+            await grows()
+        assert (await words.counted(3)).total() == 50
+        with pytest.raises(ConfigError, match="has 3 partitions, not 2"):
+            async with words.counting(partitions=two) as worker:
+                await until(lambda: ended(worker))
+        async with words.counting(partitions=three) as worker:
+            await words.caught_up(worker, 10, 2)
+            await words.send(producer, 5, partition=0)
+            await words.caught_up(worker, 35, 0)
+    assert await words.counted(3) == words.sent
+
+
+async def test_a_topic_that_nobody_made_is_waited_for_and_named(
+    words: Words, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await words.make_internal()
+    async with words.producing() as producer, words.counting(metadata_seconds=0.2) as worker:
+        await until(lambda: "kafka" in worker.away)
+        assert not worker.ready
+        assert f"there is no topic '{words.topic}'" in capsys.readouterr().out
+        await asyncio.to_thread(topics.create, words.kafka.address, [Topic(words.topic, 1)])
+        await until(lambda: worker.ready)
+        await words.send(producer, 10)
+        await words.caught_up(worker, 10)
+        assert not worker.away
+    assert await words.counted() == words.sent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import msgspec
 import pytest
@@ -15,6 +14,7 @@ from detector.runtime.servers import RedisServer
 from detector.sinks import KafkaSink
 from detector.stores import Message
 from tests.runtime.test_service import START_MS, configured, event, producing, read, running
+from tests.runtime.words import until
 from tests.servers.secured import SecuredKafka
 from tests.sinks.test_sinks import finding
 
@@ -25,12 +25,11 @@ MB = 1_000_000
 
 async def counted(service: Service, **least: int) -> None:
     """Wait until each of these counters has reached its number."""
-    registry, deadline = service._recorder.registry, time.monotonic() + 30
-    while any((registry.get_sample_value(f"detector_{name}_total") or 0) < number for name, number in least.items()):
-        assert time.monotonic() < deadline, {
-            name: registry.get_sample_value(f"detector_{name}_total") for name in least
-        }
-        await asyncio.sleep(0.02)
+
+    def now() -> dict[str, float]:
+        return {name: service._recorder.registry.get_sample_value(f"detector_{name}_total") or 0 for name in least}
+
+    await until(lambda: all(now()[name] >= number for name, number in least.items()), now)
 
 
 async def test_tombstones_are_counted_and_empty_records_are_dead_letters_and_the_stream_goes_on(

@@ -17,12 +17,14 @@ from detector import config as configuration
 from detector import metrics
 from detector.campaign import observation
 from detector.config import Config
-from detector.errors import InputError, Unavailable
+from detector.errors import ConfigError, InputError, Unavailable
 from detector.finding import Verdict
 from detector.runtime import servers, topics
 from detector.runtime.live import Service
 from detector.runtime.servers import KafkaServer, RedisServer
+from tests.runtime.words import until
 from tests.servers import environment
+from tests.servers.secured import SecuredKafka
 
 pytestmark = pytest.mark.asyncio
 
@@ -152,6 +154,48 @@ async def test_a_partition_without_events_follows_the_clock_of_the_others(
         found = await read(config, config.topics.observations, both_spoke)
     idle = [one for one in (observation.decode(record.value) for record in found) if one.source == 1]
     assert all(one.step * MINUTE_MS < START_MS + 9 * MINUTE_MS for one in idle), "never ahead of the allowed lateness"
+
+
+async def test_with_more_partitions_the_same_state_goes_on(
+    as_users_run_it: SecuredKafka, redis_server: RedisServer, own_name: str
+) -> None:
+    """The steps of the links wait for the new partition too, from where they were."""
+
+    def steps(found: list[Any]) -> dict[int, int]:
+        said = [observation.decode(record.value) for record in found]
+        return {
+            source: max(one.step for one in said if one.source == source) for source in {one.source for one in said}
+        }
+
+    last = START_MS // MINUTE_MS + 9
+    config = configured(own_name, as_users_run_it.address, redis_server.url)
+    await asyncio.to_thread(topics.create_all, config)
+    async with producing(config) as producer, running(config):
+        for partition in (0, 1):
+            for minute in range(3):
+                time_ms = START_MS + minute * MINUTE_MS
+                line = event(10 * partition + minute, time_ms, f"a{partition}")
+                await producer.send_and_wait(config.topics.requests, line, partition=partition)
+        await read(config, config.topics.candidates, bool)
+    await asyncio.to_thread(as_users_run_it.grow, config.topics.requests, 3)
+    with pytest.raises(ConfigError, match="has 3 partitions, not 2"):
+        await Service(config).run()
+    more = configured(own_name, as_users_run_it.address, redis_server.url, DETECTOR_TOPICS_PARTITIONS="3")
+    async with producing(config) as producer, running(more) as (service, _):
+        for partition in (0, 1, 2):
+            for minute in range(3, 12):
+                time_ms = START_MS + minute * MINUTE_MS
+                line = event(100 * partition + minute, time_ms, f"a{partition}")
+                await producer.send_and_wait(config.topics.requests, line, partition=partition)
+        found = await read(
+            config,
+            config.topics.observations,
+            lambda found: len(steps(found)) == 3 and min(steps(found).values()) >= last,
+        )
+        registry = service._recorder.registry
+        await until(lambda: (registry.get_sample_value("detector_steps_total", {"stage": "links"}) or 0) >= 5)
+    told = [(one.source, one.step) for one in (observation.decode(record.value) for record in found)]
+    assert len(set(told)) == len(told)
 
 
 async def test_the_account_topic_is_known_before_the_first_event_is_judged_and_followed_after(

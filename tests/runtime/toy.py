@@ -122,16 +122,20 @@ class WordFeed(RecordFeed):
         self.stage.absorb(partition, payload[1])  # type: ignore[attr-defined]
 
 
-def worker(name: str, brokers: str, redis: str, settings: dict[str, Any]) -> tuple[Worker, RedisStore, KafkaPublisher]:
-    names = {role: f"{name}-{role}" for role in ("requests", "observations", "candidates", "findings", "dead_letters")}
-    store = RedisStore(redis, prefix=name)
+def worker(
+    name: str, brokers: str, redis: str, settings: dict[str, Any], prefix: str = ""
+) -> tuple[Worker, RedisStore, KafkaPublisher]:
+    """Return a worker with its store and its publisher; all but the requests is under `prefix`, where not `name`."""
+    ours = ("observations", "candidates", "findings", "dead_letters")
+    names = {"requests": f"{name}-requests"} | {role: f"{prefix or name}-{role}" for role in ours}
+    store = RedisStore(redis, prefix=prefix or name)
     publisher = KafkaPublisher(brokers, names)
     feeds = [
         WordFeed(Words("accounts", "observations", 2), names["requests"]),
         RecordFeed(Counting("links", "candidates", 1), names["observations"]),
         RecordFeed(Counting("campaigns", "findings", None), names["candidates"]),
     ]
-    live = WorkerSettings(brokers=brokers, group=name, commit_seconds=0.5, publish_seconds=0.05, **settings)
+    live = WorkerSettings(brokers=brokers, group=prefix or name, commit_seconds=0.5, publish_seconds=0.05, **settings)
     return Worker(live, store, publisher, feeds), store, publisher
 
 

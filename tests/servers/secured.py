@@ -8,6 +8,7 @@ CN=client ─► MUTUAL listener: TLS with a certificate of the client's own
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from kafka.admin import (
     ACLFilter,
     ACLOperation,
     ACLPermissionType,
+    ACLResourcePatternType,
     ConfigResource,
     ConfigResourceType,
     ResourcePattern,
+    ResourcePatternFilter,
     ResourceType,
     UserScramCredentialUpsertion,
 )
@@ -121,6 +124,16 @@ class SecuredKafka:
         ]
         with self.administration() as admin:
             admin.create_acls(wanted)
+            self._await_rights(admin, user, len(wanted))
+
+    @staticmethod
+    def _await_rights(admin: KafkaAdminClient, user: str, count: int) -> None:
+        """Wait until the broker has heard of what its controller was told."""
+        everything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
+        of_user = ACLFilter(f"User:{user}", None, ACLOperation.ANY, ACLPermissionType.ANY, everything)
+        deadline = time.monotonic() + 30
+        while len(admin.describe_acls(of_user)[0]) != count:
+            assert time.monotonic() < deadline, f"{user} has not got {count} rights"
 
     def create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
         """Make a topic with these settings."""
@@ -128,13 +141,18 @@ class SecuredKafka:
         with self.administration() as admin:
             admin.create_topics({topic: wanted}, wait_for_metadata=True)
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        with self.administration() as admin:
+            admin.create_partitions({topic: partitions})
+
     def configure(self, topic: str, settings: Mapping[str, str]) -> None:
         """Change the settings of a topic."""
         with self.administration() as admin:
             admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(settings))])
 
     def revoke(self, user: str, topic: str, operation: ACLOperation) -> None:
-        """Take a right to a topic away."""
+        """Take a right to a topic away; it takes effect soon."""
         pattern = ResourcePattern(ResourceType.TOPIC, topic)
         with self.administration() as admin:
             admin.delete_acls([ACLFilter(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, pattern)])
