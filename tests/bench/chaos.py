@@ -59,7 +59,12 @@ class Bar:
         self._console = console
         self._seed = seed
         self._spoken = 0.0
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+        )
         self.live = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self.live.add_task(f"seed {seed}", said="preparing", total=None)
 
