@@ -35,7 +35,8 @@ class Accumulator:
 class Broken:
     """A producer to which the broker says no, of one topic nothing, and whose metadata never comes."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, waited_for: asyncio.Event) -> None:
+        self.waited_for = waited_for
         self._message_accumulator = Accumulator()
         self.client = self
         self.closed = False
@@ -58,19 +59,22 @@ class Broken:
             sent.set_exception(InvalidTimestampError())
         else:
             self._message_accumulator.waiting.append(sent)
+            self.waited_for.set()
         return sent
 
 
 async def test_when_a_producer_breaks_everybody_who_waits_for_it_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Broken] = []
-    monkeypatch.setattr(publisher_module, "AIOKafkaProducer", lambda **given: made.append(Broken()) or made[-1])
+    waited_for = asyncio.Event()
+    monkeypatch.setattr(
+        publisher_module, "AIOKafkaProducer", lambda **given: made.append(Broken(waited_for)) or made[-1]
+    )
     monkeypatch.setattr(publisher_module, "_STOP_SECONDS", 0.01)
     publisher = KafkaPublisher("nowhere", NAMES)
     waiting = [
-        asyncio.ensure_future(publisher.publish([Message(topic, 0, "k", b"v")])) for topic in ("unheard", "metadata")
+        asyncio.ensure_future(publisher.publish([Message(topic, 0, "k", b"v")])) for topic in ("metadata", "unheard")
     ]
-    while not made or not made[0]._message_accumulator.waiting:
-        await asyncio.sleep(0)
+    await waited_for.wait()
     with pytest.raises(Unavailable):
         await publisher.publish([Message("refused", 0, "k", b"v")])
     for one in waiting:
