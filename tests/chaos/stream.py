@@ -50,6 +50,7 @@ BAD: Final = (
 _MOST_ACCOUNTS: Final = 30_000  # more events than these have in a day take more days
 _TWICE: Final = 499
 _TOLD_AGAIN_AFTER: Final = 200
+_SPARE: Final = 1.8  # what a simulation says that it will give is an estimate
 _SLICE_SHARE: Final = 2  # slices in the time that an event may be late
 
 
@@ -121,6 +122,7 @@ def made(path: Path, events: int, seed: int, config: Config) -> Stream:
             if sent % 997 == 0:
                 bad.append(BAD[len(bad) % len(BAD)] % len(bad))
                 put(bad[-1])
+        assert sent >= events, "the simulation gave fewer events than were asked for"
         cadence_ms = config.stream.cadence_ms
         end_ms = (newest_ms // cadence_ms + 2) * cadence_ms
         slices.append(0)
@@ -138,12 +140,12 @@ def _simulated(events: int, seed: int) -> Simulation:
     while True:
         campaigns = tuple(replace(one, days=days) for one in WORLD.campaigns)
         found = simulate(replace(WORLD, benign_accounts=accounts, days=days, campaigns=campaigns), seed)
-        if found.total_events > 1.3 * events:
+        if found.total_events > _SPARE * events:
             return found
         if accounts < _MOST_ACCOUNTS:
             accounts = min(accounts * 5 // 4, _MOST_ACCOUNTS)
         else:
-            days *= max(1.1, 1.3 * events / found.total_events)
+            days *= max(1.1, _SPARE * events / found.total_events)
 
 
 def _of(partition: int, partitions: int) -> str:
