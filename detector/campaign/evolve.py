@@ -40,7 +40,7 @@ class Campaign:
     updated_ms: int = 0
     read_ms: int = 0
     read_at_edges: int = 0
-    typical: float = -1.0  # requests of a member through its links, the median; -1 before they were counted
+    typical: float = -1.0  # requests of a member in its words, the median; -1 before they were counted
     asked: int = 0  # requests of its members through its links
     mixed: int = 0  # members that ask for other things in the main
     mixed_share: float = 0.0  # of what those ask, the campaign's, the median

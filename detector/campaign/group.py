@@ -30,7 +30,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from detector.campaign.link import IDENTITY
+from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.membership import through
 from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import purity, surprise
@@ -140,6 +140,17 @@ def ramp(value: float, none_at: float, full_at: float) -> float:
 def attributed(group: GroupColumns) -> F64:
     """Return for each account how many requests went through the group's links."""
     return through(group.account, group.kind[group.link], group.count, len(group.age))
+
+
+def typical(group: GroupColumns) -> float:
+    """Return the median number of requests in the group's words, of the accounts that use them; -1 without words.
+
+    Identity links do not count: somebody's payment goes with everything that they ask.
+    """
+    kind = group.kind[group.link]
+    words = np.isin(kind, [int(k) for k in WORDS])
+    asked = through(group.account[words], kind[words], group.count[words], len(group.age))
+    return float(np.median(asked[asked > 0])) if words.any() else -1.0
 
 
 def in_common(group: GroupColumns) -> tuple[int, int, float]:

@@ -10,10 +10,16 @@ have is enough for those that do little else.
 An established account is not drawn in by using a popular prompt once. It belongs only when a good
 part of what it does is the campaign's, and no more than its share of the work: who asks ten times as
 much as the others, and long has been a customer, has the words for reasons of his own.
+
+Nor is a young one that mostly asks for other things, unless it does its part: an operator who resells
+accounts spreads the work over them, so each asks about as much in the campaign's words as the others do,
+where somebody who happens on a phrase asks hardly anything and a busy customer of the same kind of
+prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.)
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -25,6 +31,8 @@ from detector.event import F64, I8, I32, I64, U8, Mask
 CONVINCING: Final = 0.93
 _LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4}
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
+PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
+LEAST_TYPICAL: Final = 5.0  # requests: what is typical is never taken for less, when it says who asks too much
 
 _WEIGHT: Final = np.zeros(256)
 for _kind, _weight in {
@@ -76,7 +84,7 @@ def belongs(
     requests: I64,
     *,
     newborn: bool,
-    most_of_established: float,
+    typical: float,
     share_of_established: float = 0.3,
     share_of_others: float = 0.02,
     share_of_devoted: float = 0.5,
@@ -84,8 +92,8 @@ def belongs(
     """Tell for each of A accounts whether it belongs, given E edges to the campaign's links.
 
     `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E];
-    `most_of_established` is in requests in the campaign's words; `age` (1 young, 2 established, 0 unknown) and
-    `requests` are [A].
+    `typical` is how many requests a member asks in the campaign's words, negative while that is unknown;
+    `age` (1 young, 2 established, 0 unknown) and `requests` are [A].
     """
     doubt = np.ones(len(age))
     for family in (~np.isin(kind, _IDENTITY), np.isin(kind, _IDENTITY)):
@@ -94,7 +102,12 @@ def belongs(
     asked = through(account[words], kind[words], count[words], len(age))
     evidence = 1 - doubt
     trusted = (age == 2) | ((age == 0) & newborn)
-    asked = np.where(trusted & (asked > most_of_established), 0, asked)
+    few, many = PART[0] * typical, PART[1] * max(typical, LEAST_TYPICAL)
+    if typical < 0:
+        few, many = 0.0, math.inf
+        asked = np.where(trusted & (not newborn), 0, asked)
+    mixed = asked < share_of_devoted * requests
+    asked = np.where(trusted & (asked > many) | mixed & ((asked < few) | (asked > many)), 0, asked)
     least = np.where(trusted, np.maximum(2, share_of_established * requests), share_of_others * requests)
     paid = np.bincount(account[np.isin(kind, _PAID) & (purity > CLEAN)], minlength=len(age)) > 0
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))

@@ -23,7 +23,7 @@ from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import NOBODY_ELSE, RANK, Campaign, apart, belongs_to, campaign_id, merge
-from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, in_common, read
+from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, in_common, read, typical
 from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import LinkKind
@@ -50,7 +50,6 @@ LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; b
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
 MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
-WORK_SHARE: Final = 4.0  # an established member asks at most so many times what is typical
 MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
 MOST_NAMES: Final = 100  # models told of a campaign, and campaigns it was merged from
 MOST_READ: Final = 1_000  # groups at a time
@@ -221,7 +220,7 @@ class CampaignPartition:
             self._age(rows, first),
             self.accounts["requests"][rows],
             newborn=campaign.newborn,
-            most_of_established=self._most_of_established(campaign),
+            typical=campaign.typical,
         )
         beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
         joins[beyond] = False
@@ -231,12 +230,6 @@ class CampaignPartition:
         if joins.any():
             campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
         return int(joins.sum())
-
-    @staticmethod
-    def _most_of_established(campaign: Campaign) -> float:
-        if campaign.typical < 0:
-            return math.inf if campaign.newborn else 0.0
-        return WORK_SHARE * max(campaign.typical, 5.0)
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
@@ -432,7 +425,7 @@ class CampaignPartition:
         if members:
             campaign.asked, campaign.mixed, campaign.mixed_share = in_common(members)
         asked = attributed(group)
-        campaign.typical = float(np.median(asked))
+        campaign.typical = typical(members or group)
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
         if campaign.severity == "watch" and campaign.score < LET_GO_AT * self.settings.watch_at:

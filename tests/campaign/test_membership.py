@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from detector.campaign.membership import belongs
 from detector.campaign.observation import LinkKind
 
 YOUNG, ESTABLISHED, UNKNOWN = 1, 2, 0
-AMONG = {"most_of_established": 30.0}
+AMONG = {"typical": 7.5}
 T, H, P, N = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.PAYMENT, LinkKind.NETWORK
 
 
@@ -26,7 +25,7 @@ def member(
     requests: int = 1,
     newborn: bool = False,
     proven: bool = False,
-    most: float = math.inf,
+    typical: float = 40.0,
 ) -> bool:
     """Whether one account belongs that used links of these kinds and purities."""
     n = len(links)
@@ -40,7 +39,7 @@ def member(
             np.array([age], np.int8),
             np.array([requests], np.int64),
             newborn=newborn,
-            most_of_established=most,
+            typical=typical,
         )[0]
     )
 
@@ -100,9 +99,9 @@ def test_an_established_account_belongs_when_a_good_part_of_what_it_does_is_the_
 
 
 def test_a_customer_who_asks_ten_times_as_much_as_the_others_has_the_words_for_his_own_reasons() -> None:
-    assert member([(T, 1.0)], ESTABLISHED, count=90, requests=100, most=90)
-    assert not member([(T, 1.0)], ESTABLISHED, count=91, requests=100, most=90)
-    assert member([(T, 1.0)], YOUNG, count=91, requests=100, most=90)
+    assert member([(T, 1.0)], ESTABLISHED, count=90, requests=100, typical=22.5)
+    assert not member([(T, 1.0)], ESTABLISHED, count=91, requests=100, typical=22.5)
+    assert member([(T, 1.0)], YOUNG, count=91, requests=100, typical=22.5)
 
 
 def test_of_a_campaign_with_new_links_accounts_of_unknown_age_are_no_proof() -> None:
@@ -115,6 +114,26 @@ EDGES = st.lists(
     st.tuples(st.integers(0, 4), st.sampled_from(list(LinkKind)), st.floats(0, 1), st.integers(1, 9)), max_size=25
 )
 AGES = st.lists(st.sampled_from([YOUNG, ESTABLISHED, UNKNOWN]), min_size=5, max_size=5)
+
+
+def test_who_mostly_asks_for_other_things_belongs_when_it_does_its_part() -> None:
+    resold = {"age": YOUNG, "requests": 400, "typical": 40.0}
+    assert member([(T, 1.0)], count=40, **resold)
+    assert member([(T, 1.0)], count=10, **resold)
+    assert not member([(T, 1.0)], count=9, **resold)  # happened on the phrase
+    assert member([(T, 1.0)], count=160, **resold)
+    assert not member([(T, 1.0)], count=161, **resold)  # asks the like for itself
+
+
+def test_who_asks_for_little_else_belongs_however_much_or_little_that_is() -> None:
+    assert member([(T, 1.0)], count=1, requests=2, typical=40.0)
+    assert member([(T, 1.0)], count=4000, requests=8000, typical=40.0)
+
+
+def test_before_it_is_known_what_is_typical_everybody_young_may_do_any_part() -> None:
+    assert member([(T, 1.0)], count=9, requests=400, typical=-1.0)
+    assert not member([(T, 1.0)], ESTABLISHED, count=9, requests=9, typical=-1.0)
+    assert member([(T, 1.0)], ESTABLISHED, count=9, requests=9, typical=-1.0, newborn=True)
 
 
 def columns(edges):
@@ -134,7 +153,7 @@ def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -
             np.array(ages[account : account + 1], np.int8),
             requests[:1],
             newborn=newborn,
-            most_of_established=30,
+            typical=7.5,
         )
         assert alone[0] == together[account]
 
@@ -143,9 +162,7 @@ def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -
 def test_one_more_link_never_drives_a_young_account_out(edges, ages) -> None:
     requests = np.full(5, 12, np.int64)
     before = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=False)
-    after = belongs(
-        *columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, newborn=False, most_of_established=30
-    )
+    after = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, newborn=False, typical=7.5)
     assert (after >= before).all()
 
 
