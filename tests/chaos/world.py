@@ -40,7 +40,7 @@ from detector.runtime import servers, topics
 from detector.runtime.servers import RedisServer
 from detector.stores.redis import RedisStore
 from tests.bench.through_kafka import send_all
-from tests.chaos.comparison import Outcome, stored
+from tests.chaos.comparison import Outcome, standing, stored
 from tests.chaos.faults import WORKERS, Fault, Kind
 from tests.chaos.members import Broker, Clock, Member, StoreServer
 from tests.chaos.proxy import Proxy, Way
@@ -82,6 +82,8 @@ class Setting:
             "DETECTOR_ACCOUNTS_HOT_ACCOUNTS": str(self.hot_accounts),  # most leave memory and come back
             "DETECTOR_STREAM_COMMIT_MS": str(self.commit_ms),
             "DETECTOR_STREAM_IDLE_MS": str(self.idle_ms),
+            "DETECTOR_VERDICTS_ENFORCE": "true",
+            "DETECTOR_VERDICTS_TTL_MS": "3600000",
             "DETECTOR_LOG_FORMAT": "json",
         }
 
@@ -286,6 +288,8 @@ class World:
             if before != record.value:  # a repeat repeats its bytes; this one is a finding of its own
                 told[finding.finding_id, -len(told)] = record.value
         outcome.findings = list(told.values())
+        verdicts = await self._everything(self.config.topics.verdicts)
+        outcome.verdicts = standing((record.key.decode(), record.value) for record in verdicts)
         outcome.dead = {record.value for record in await self._everything(self.config.topics.dead_letters)}
         return outcome
 
@@ -310,6 +314,7 @@ class World:
         try:
             counts = {
                 self.config.topics.requests: self.setting.partitions,
+                self.config.topics.verdicts: self.setting.partitions,
                 self.config.topics.observations: self.setting.link_partitions,
             }
             places = [TopicPartition(topic, number) for number in range(counts.get(topic, 1))]
