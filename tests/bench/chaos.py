@@ -47,6 +47,7 @@ class Line:
     faults: Counter[Kind]
     cuts: int
     told: Counter[str]
+    reasons: list[str]
     exits: Counter[int]
     seconds: float
     verdict: Verdict
@@ -115,7 +116,7 @@ async def disturbed(seed: int, events: int, minutes: float, faults: int, folder:
         len(wanted.accounts),
         last.faults,
         world.cuts(),
-        world.told(),
+        *world.told(),
         world.exits,
         time.monotonic() - began,
         verdict,
@@ -154,7 +155,7 @@ def main() -> int:
     given = parser.parse_args()
     faults = given.faults if given.faults is not None else max(len(Kind), round(_FAULTS_A_MINUTE * given.minutes))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the sender's, when the broker is away
-    console, lines = Console(stderr=True), []
+    console, lines = Console(stderr=True, soft_wrap=True), []
     for seed in range(given.first_seed, given.first_seed + given.seeds):
         with tempfile.TemporaryDirectory(prefix="detector-chaos-", ignore_cleanup_errors=True) as name:
             bar = Bar(console, seed)
@@ -164,6 +165,8 @@ def main() -> int:
         told = ", ".join(f"{what} {number}" for what, number in sorted(line.told.items())) or "nothing"
         exits = ", ".join(f"{number} with {code}" for code, number in sorted(line.exits.items())) or "none"
         console.print(f"seed {seed}: {line.cuts} connections cut; workers' logs: {told}; ended by themselves: {exits}")
+        for reason in line.reasons:
+            console.print(f"seed {seed}: a worker gave up: {reason}")
         for difference in line.verdict.differences:
             console.print(f"seed {seed}: {difference}", style="red")
     Console(width=None if sys.stdout.isatty() else 200).print(table(lines))

@@ -86,13 +86,17 @@ class Member(Server):
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, number)
 
-    def told(self) -> Counter[str]:
-        """Count what the log says of each sort of `TOLD`."""
+    def told(self) -> tuple[Counter[str], list[str]]:
+        """Count what the log says of each sort of `TOLD`; return that, and why the worker gave up each time."""
         found: Counter[str] = Counter()
+        reasons = []
         for line in self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []:
             if line.startswith("{"):
-                found[msgspec.json.decode(line)["event"]] += 1
-        return Counter({name: found[name] for name in TOLD if found[name]})
+                said = msgspec.json.decode(line)
+                found[said["event"]] += 1
+                if said["event"] == "worker_gives_up":
+                    reasons.append(f"{said['kind']}: {said['error']}")
+        return Counter({name: found[name] for name in TOLD if found[name]}), reasons
 
 
 class StoreServer(RedisServer):

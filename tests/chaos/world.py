@@ -405,9 +405,10 @@ class World:
         finally:
             await plain.aclose()
 
-    def told(self) -> Counter[str]:
-        """Return what the workers' logs say of what happened to them."""
-        return sum((member.told() for member in self.members), Counter[str]())
+    def told(self) -> tuple[Counter[str], list[str]]:
+        """Return what the workers' logs say of what happened to them, and why any gave up."""
+        found = [member.told() for member in self.members]
+        return sum((told for told, _ in found), Counter[str]()), [reason for _, reasons in found for reason in reasons]
 
     def cuts(self) -> int:
         """Return how many connections were cut in the middle."""
