@@ -3,6 +3,10 @@
 A producer whose delivery failed may have lost its place in the sequence, so it is thrown away and
 the next publication starts another one. What was published in part is published again, whole:
 its readers ignore a step (or a finding's seq) that they have seen.
+
+Whoever else waits for that producer is told at once. aiokafka would leave some waiting for ever (a closed
+client answers nobody who waits for metadata), and an idempotent producer never gives up: left to itself
+it would deliver what has been published anew since, in its own time.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ class KafkaPublisher:
         self._settings = {"bootstrap_servers": brokers, **(security or {})}
         self._names = dict(names)
         self._most_letter_bytes = most_letter_bytes
-        self._producer: Any = None
+        self._producer: tuple[Any, asyncio.Future[None]] | None = None  # and what is done when it breaks
         self._starting = asyncio.Lock()
         self._endings: set[asyncio.Future[None]] = set()
 
@@ -85,7 +89,7 @@ class KafkaPublisher:
     async def stop(self) -> None:
         """Disconnect, soon: whatever is not acknowledged is in an outbox."""
         if self._producer is not None:
-            self._broke(self._producer)
+            self._broke(self._producer[0])
         await asyncio.gather(*self._endings)
 
     async def send(self, topic: str, value: bytes, key: bytes) -> Awaitable[Any]:
@@ -105,9 +109,17 @@ class KafkaPublisher:
             raise Unavailable("kafka", f"{type(error).__name__} {error}") from error
 
     async def _queued(self, record: dict[str, Any]) -> asyncio.Future[Any]:
-        producer = await self._started()
+        producer, broken = await self._started()
+        queueing = asyncio.ensure_future(producer.send(**record))
         try:
-            sent: asyncio.Future[Any] = await producer.send(**record)
+            await asyncio.wait({queueing, broken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not queueing.done():
+                queueing.cancel()
+        if not queueing.done():
+            raise KafkaError("the producer broke")
+        try:
+            sent: asyncio.Future[Any] = queueing.result()
         except KafkaError:
             self._broke(producer)
             raise
@@ -117,13 +129,14 @@ class KafkaPublisher:
         return sent
 
     def _broke(self, producer: Any) -> None:
-        if producer is self._producer:
+        if self._producer is not None and producer is self._producer[0]:
+            self._producer[1].set_result(None)
             self._producer = None
             ending = asyncio.ensure_future(_ended(producer))
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
 
-    async def _started(self) -> Any:
+    async def _started(self) -> tuple[Any, asyncio.Future[None]]:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
@@ -140,10 +153,14 @@ class KafkaPublisher:
                 except (KafkaError, OSError, TimeoutError) as error:
                     await _ended(producer)
                     raise Unavailable("kafka", str(error) or type(error).__name__) from error
-                self._producer = producer
+                self._producer = producer, asyncio.get_running_loop().create_future()
             return self._producer
 
 
 async def _ended(producer: Any) -> None:
+    """Fail what is under way, and let go of everything, also when that cannot be done in order."""
+    producer._message_accumulator.fail_all(KafkaError("the producer broke"))  # noqa: SLF001  # `stop` would deliver it
     with contextlib.suppress(KafkaError, TimeoutError):
         await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+    with contextlib.suppress(KafkaError, OSError):
+        await producer.client.close()

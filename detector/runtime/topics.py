@@ -34,8 +34,14 @@ class Topic:
     retention_ms: int | None = None
 
     def settings(self) -> dict[str, str]:
-        """Return its configuration in Kafka's words."""
-        said: dict[str, str] = {"cleanup.policy": "compact"} if self.compacted else {}
+        """Return its configuration in Kafka's words.
+
+        Records bear the broker's time: with the producer's, a worker whose clock is a week slow writes
+        records that retention deletes at once, and one whose clock is an hour fast is refused.
+        """
+        said = {"message.timestamp.type": "LogAppendTime"}
+        if self.compacted:
+            said["cleanup.policy"] = "compact"
         if self.large:
             said["max.message.bytes"] = str(MAX_RECORD_BYTES)
         if self.retention_ms is not None:

@@ -21,9 +21,8 @@ import numpy as np
 from detector.account import AccountRecord
 from detector.config import Config
 from detector.decoders import decode, repartitioned
-from detector.finding import Finding, encode
+from detector.finding import Finding
 from detector.pipeline import Pipeline
-from detector.runtime.replay import replay
 from detector.stages.accounts import AccountStage
 from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkStage
@@ -37,13 +36,14 @@ _SHOWN: Final = 5
 
 @dataclass(slots=True)
 class Outcome:
-    """What is known at the end: findings in their order, each account's row at rest and its number of requests."""
+    """What is known at the end: findings in their order, each account's row at rest, requests and standing verdict."""
 
     findings: list[bytes]
     accounts: dict[str, bytes]
     requests: dict[str, int]
     parts: dict[str, bytes]
     dead: set[bytes] = field(default_factory=set)
+    verdicts: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +66,27 @@ class Verdict:
 
 
 def expected(stream: Stream, config: Config) -> Outcome:
-    """Return what an undisturbed replay of the stream ends with."""
+    """Return what an undisturbed replay of the stream ends with: `runtime.replay`, with a look at its pipeline."""
     settings = config.pipeline()
-    found = [encode(one) for one in replay(stream.pieces(), stream.accounts, settings) if one.time_ms <= stream.end_ms]
     pipeline = Pipeline(settings)
     pipeline.learn(stream.accounts)
+    found: list[Message] = []
     for piece in stream.pieces():
         batch = decode(piece, 0, hash_key=settings.accounts.hash_key).batch
         if len(batch):
-            pipeline.feed(repartitioned(batch, settings.links.sources))
+            found += pipeline.feed(repartitioned(batch, settings.links.sources))
     assert pipeline.accounts.counts["events"] == stream.events
     assert pipeline.accounts.counts["duplicate"] >= stream.twice, "else a repeat proves nothing"
     parts = _parts(pipeline.links, pipeline.campaigns)
     rows, requests = _accounts(pipeline.accounts, parts)
-    return Outcome(found, rows, requests, parts, set(stream.bad))
+    findings = [one.value for one in found if one.topic == "findings" and one.value is not None]
+    verdicts = standing((one.key, one.value) for one in found if one.topic == "verdicts")
+    return Outcome(findings, rows, requests, parts, set(stream.bad), verdicts)
+
+
+def standing(told: Iterable[tuple[str, bytes | None]]) -> dict[str, bytes]:
+    """Return what a reader of the compacted verdicts topic knows at its end."""
+    return {account_id: value for account_id, value in dict(told).items() if value is not None}
 
 
 async def stored(store: Store, records: Iterable[AccountRecord], config: Config) -> Outcome:
@@ -146,6 +153,9 @@ def compared(wanted: Outcome, found: Outcome) -> Verdict:
     ]
     parts = wanted.parts.keys() | found.parts.keys()
     differences += [f"{name} differs" for name in sorted(parts) if wanted.parts.get(name) != found.parts.get(name)]
+    accounts = sorted(wanted.verdicts.keys() | found.verdicts.keys())
+    apart = [name for name in accounts if wanted.verdicts.get(name) != found.verdicts.get(name)]
+    differences += [f"another verdict on {name}" for name in apart[:_SHOWN]]
     surplus = [found.requests.get(name, 0) - wanted.requests.get(name, 0) for name in names]
     buried, unburied = found.dead - wanted.dead, wanted.dead - found.dead
     differences += [f"dead letter lost: {one!r}" for one in sorted(unburied)[:_SHOWN]]

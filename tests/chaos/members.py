@@ -6,9 +6,11 @@ by a way of its own, because a broker tells its clients where to call.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -19,7 +21,8 @@ from typing import Final
 import msgspec
 
 from detector.errors import Unavailable
-from detector.runtime.servers import KafkaServer, RedisServer, Server
+from detector.runtime import servers
+from detector.runtime.servers import KafkaServer, RedisServer, Server, free_port
 
 _RUN: Final = "from detector.cli import main; main()"
 TOLD: Final = (
@@ -83,22 +86,49 @@ class Member(Server):
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, number)
 
-    def told(self) -> Counter[str]:
-        """Count what the log says of each sort of `TOLD`."""
+    def told(self) -> tuple[Counter[str], list[str]]:
+        """Count what the log says of each sort of `TOLD`; return that, and why the worker gave up each time."""
         found: Counter[str] = Counter()
+        reasons = []
         for line in self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []:
             if line.startswith("{"):
-                found[msgspec.json.decode(line)["event"]] += 1
-        return Counter({name: found[name] for name in TOLD if found[name]})
+                said = msgspec.json.decode(line)
+                found[said["event"]] += 1
+                if said["event"] == "worker_gives_up":
+                    reasons.append(f"{said['kind']}: {said['error']}")
+        return Counter({name: found[name] for name in TOLD if found[name]}), reasons
 
 
 class StoreServer(RedisServer):
     """Redis with a clock that can be set."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
         super().__init__(folder)
-        self.clock = Clock(folder)
-        self._command = [*_env(self.clock.settings), *self._command]
+        self._command = [*_env(clock.settings), *self._command]
+
+
+class Sentinel(Server):
+    """Redis Sentinel: watches a server and its replicas, and makes one of them the master when that is gone."""
+
+    name = "sentinel"
+
+    def __init__(self, folder: Path, watched: RedisServer) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        settings = folder / "sentinel.conf"
+        settings.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor store 127.0.0.1 {watched.port} 1\n"
+            "sentinel down-after-milliseconds store 500\nsentinel failover-timeout store 5000\n",
+            "utf-8",
+        )
+        super().__init__([servers._redis_binary() or "", str(settings), "--sentinel"], folder, self._answers)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+        return False
 
 
 class Broker(KafkaServer):

@@ -49,6 +49,7 @@ BAD: Final = (
 )
 _MOST_ACCOUNTS: Final = 30_000  # more events than these have in a day take more days
 _TWICE: Final = 499
+_BAD: Final = 997
 _TOLD_AGAIN_AFTER: Final = 200
 _SLICE_SHARE: Final = 2  # slices in the time that an event may be late
 
@@ -92,8 +93,16 @@ def key_of(line: bytes) -> bytes:
 
 
 def made(path: Path, events: int, seed: int, config: Config) -> Stream:
-    """Simulate some `events` and write them to `path`."""
-    simulation = _simulated(events, seed)
+    """Simulate at least so many `events` and write them to `path`."""
+    ample = 1.3  # what a simulation says that it will give is an estimate
+    while True:
+        stream = _written(path, events, _simulated(ample * events, seed), config)
+        if stream.events >= events:
+            return stream
+        ample *= 1.5
+
+
+def _written(path: Path, events: int, simulation: Simulation, config: Config) -> Stream:
     bad: list[bytes] = []
     slices = [0]
     again: deque[tuple[int, bytes]] = deque()
@@ -118,7 +127,7 @@ def made(path: Path, events: int, seed: int, config: Config) -> Stream:
             if again and again[0][0] <= sent:
                 put(again.popleft()[1])
                 sent, twice = sent + 1, twice + 1
-            if sent % 997 == 0:
+            if sent % _BAD == 0:
                 bad.append(BAD[len(bad) % len(BAD)] % len(bad))
                 put(bad[-1])
         cadence_ms = config.stream.cadence_ms
@@ -131,19 +140,19 @@ def made(path: Path, events: int, seed: int, config: Config) -> Stream:
     return Stream(path, simulation.accounts, sent, twice, bad, end_ms, [lines for lines in slices if lines])
 
 
-def _simulated(events: int, seed: int) -> Simulation:
-    """Return a simulation of at least so many events: more accounts, and then more days."""
-    accounts = min(max(events // 10, 500), _MOST_ACCOUNTS)
+def _simulated(events: float, seed: int) -> Simulation:
+    """Return a simulation of some `events` or more, by its own estimate: more accounts, and then more days."""
+    accounts = min(max(int(events) // 10, 500), _MOST_ACCOUNTS)
     days = WORLD.days
     while True:
         campaigns = tuple(replace(one, days=days) for one in WORLD.campaigns)
         found = simulate(replace(WORLD, benign_accounts=accounts, days=days, campaigns=campaigns), seed)
-        if found.total_events > 1.3 * events:
+        if found.total_events > events:
             return found
         if accounts < _MOST_ACCOUNTS:
             accounts = min(accounts * 5 // 4, _MOST_ACCOUNTS)
         else:
-            days *= max(1.1, 1.3 * events / found.total_events)
+            days *= max(1.1, events / found.total_events)
 
 
 def _of(partition: int, partitions: int) -> str:

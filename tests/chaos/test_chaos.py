@@ -15,9 +15,9 @@ from tests.chaos.world import Progress, Setting, World
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
 
-EVENTS = 8_000
+EVENTS = 6_000
 SEED = 1
-SETTING = Setting(partitions=4, session_ms=3_000, hot_accounts=50, backlog=400, seconds=25.0)
+SETTING = Setting(partitions=4, session_ms=3_000, hot_accounts=50, backlog=300, seconds=16.0)
 
 
 async def test_a_fault_of_every_kind_and_nothing_is_lost_nothing_counted_twice(tmp_path: Path) -> None:
@@ -26,7 +26,8 @@ async def test_a_fault_of_every_kind_and_nothing_is_lost_nothing_counted_twice(t
     wanted = comparison.expected(recorded, world.config)
     assert len(wanted.findings) > 20
     assert len(wanted.accounts) > 100
-    assert len(wanted.dead) >= 8
+    assert len(wanted.dead) >= 5
+    assert wanted.verdicts
     happened: list[Progress] = []
     async with world.opened():
         found = await world.run(recorded, schedule(SEED, len(Kind)), happened.append)

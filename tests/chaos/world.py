@@ -37,11 +37,12 @@ from detector import config as configuration
 from detector.config import Config
 from detector.finding import Finding
 from detector.runtime import servers, topics
+from detector.runtime.servers import RedisServer
 from detector.stores.redis import RedisStore
 from tests.bench.through_kafka import send_all
-from tests.chaos.comparison import Outcome, stored
+from tests.chaos.comparison import Outcome, standing, stored
 from tests.chaos.faults import WORKERS, Fault, Kind
-from tests.chaos.members import Broker, Member, StoreServer
+from tests.chaos.members import Broker, Clock, Member, StoreServer
 from tests.chaos.proxy import Proxy, Way
 from tests.chaos.stream import Stream, key_of
 from tests.servers import environment
@@ -81,6 +82,8 @@ class Setting:
             "DETECTOR_ACCOUNTS_HOT_ACCOUNTS": str(self.hot_accounts),  # most leave memory and come back
             "DETECTOR_STREAM_COMMIT_MS": str(self.commit_ms),
             "DETECTOR_STREAM_IDLE_MS": str(self.idle_ms),
+            "DETECTOR_VERDICTS_ENFORCE": "true",
+            "DETECTOR_VERDICTS_TTL_MS": "3600000",
             "DETECTOR_LOG_FORMAT": "json",
         }
 
@@ -102,7 +105,8 @@ class World:
         self.setting = setting
         ports = [servers.free_port() for _ in range(3 * (WORKERS + 1))]
         self.to_broker = [Proxy(call, listen) for call, listen in zip(ports[::3], ports[1::3], strict=True)]
-        self.redis = StoreServer(folder / "redis")
+        self.store_clock = Clock(folder / "redis")
+        self.redis: RedisServer = StoreServer(folder / "redis", self.store_clock)
         self.to_store = [Proxy(port, self.redis.port) for port in ports[2::3]]
         ways = list(zip(ports[1::3], ports[::3], strict=True))
         self.kafka = Broker(folder / "kafka", ways)
@@ -284,6 +288,8 @@ class World:
             if before != record.value:  # a repeat repeats its bytes; this one is a finding of its own
                 told[finding.finding_id, -len(told)] = record.value
         outcome.findings = list(told.values())
+        verdicts = await self._everything(self.config.topics.verdicts)
+        outcome.verdicts = standing((record.key.decode(), record.value) for record in verdicts)
         outcome.dead = {record.value for record in await self._everything(self.config.topics.dead_letters)}
         return outcome
 
@@ -308,6 +314,7 @@ class World:
         try:
             counts = {
                 self.config.topics.requests: self.setting.partitions,
+                self.config.topics.verdicts: self.setting.partitions,
                 self.config.topics.observations: self.setting.link_partitions,
             }
             places = [TopicPartition(topic, number) for number in range(counts.get(topic, 1))]
@@ -347,7 +354,7 @@ class World:
                     await asyncio.sleep(much * self.setting.session_ms / 1000)
                     member.send(signal.SIGCONT)
             case Kind.CLOCK | Kind.STORE_CLOCK:
-                clock = member.clock if kind == Kind.CLOCK else self.redis.clock
+                clock = member.clock if kind == Kind.CLOCK else self.store_clock
                 async with self._lock(clock):
                     clock.set(much * _DAY_SECONDS)
                     await asyncio.sleep(_CLOCK_SECONDS)
@@ -383,9 +390,25 @@ class World:
         with contextlib.suppress(subprocess.TimeoutExpired):  # and then it was killed
             await asyncio.to_thread(member.stop)
 
-    def told(self) -> Counter[str]:
-        """Return what the workers' logs say of what happened to them."""
-        return sum((member.told() for member in self.members), Counter[str]())
+    def moved(self, redis: RedisServer) -> None:
+        """Let everybody find the store in another server from now on, as a name does that follows a fail-over."""
+        self.redis = redis
+        self._plain = Redis.from_url(redis.url, socket_timeout=2.0, socket_connect_timeout=2.0)
+        for proxy in self.to_store:
+            proxy.retarget(redis.port)
+
+    async def epochs(self, redis: RedisServer) -> dict[str, int]:
+        """Return the epoch of every partition of every stage, as this server knows it."""
+        plain = Redis.from_url(redis.url, socket_timeout=2.0, decode_responses=True)
+        try:
+            return {key: int(await plain.hget(key, "epoch") or 0) async for key in plain.scan_iter("*:head")}
+        finally:
+            await plain.aclose()
+
+    def told(self) -> tuple[Counter[str], list[str]]:
+        """Return what the workers' logs say of what happened to them, and why any gave up."""
+        found = [member.told() for member in self.members]
+        return sum((told for told, _ in found), Counter[str]()), [reason for _, reasons in found for reason in reasons]
 
     def cuts(self) -> int:
         """Return how many connections were cut in the middle."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from detector.errors import ConfigError, Unavailable
 from detector.runtime import servers, topics
@@ -91,3 +92,22 @@ def test_a_server_ends_with_whoever_started_it_even_when_that_is_killed(tmp_path
 def test_the_mock_cluster_names_its_broker() -> None:
     with servers.mock_kafka() as address:
         assert int(address.split(":")[1])
+
+
+def test_records_bear_the_brokers_time_whatever_the_clock_of_who_writes_them(
+    kafka_server: servers.KafkaServer, own_name: str
+) -> None:
+    """By the producer's time one from years ago would be deleted at once, and one from tomorrow refused."""
+
+    async def written(wrong_by_ms: int) -> int:
+        producer = AIOKafkaProducer(bootstrap_servers=kafka_server.address)
+        await producer.start()
+        try:
+            at_ms = int(time.time() * 1000) + wrong_by_ms
+            return int((await producer.send_and_wait(own_name, b"x", timestamp_ms=at_ms)).timestamp)
+        finally:
+            await producer.stop()
+
+    topics.create(kafka_server.address, [Topic(own_name, 1)])
+    for wrong_by_ms in (-400 * 86_400_000, 86_400_000):
+        assert abs(asyncio.run(written(wrong_by_ms)) - time.time() * 1000) < 60_000
