@@ -140,9 +140,10 @@ class Worker:
             self._consumer.on_assigned, self._consumer.on_revoked = self._on_assigned, self._on_revoked
             self._consumer.on_lost, self._consumer.on_gone_back = self._on_lost, self._restart
             await self._app.start()
-            tasks += [self._spawned(self._care(lane)) for lane in self.lanes]
-            tasks += [self._spawned(self._follow(lane)) for lane in self.lanes if lane.feed.follows]
-            tasks += [self._spawned(self._watch())]
+            if not self._ended.done():  # a topic may have been refused by now
+                tasks += [self._spawned(self._care(lane)) for lane in self.lanes]
+                tasks += [self._spawned(self._follow(lane)) for lane in self.lanes if lane.feed.follows]
+                tasks += [self._spawned(self._watch())]
             await self._ended
             settle = True
         finally:

@@ -1,4 +1,4 @@
-"""A worker on Redis as users run it, in mid-stream: what it refuses is waited for, a backup is a place to go on from."""
+"""A worker on Redis as users run it: what it refuses in mid-stream is waited for, and a backup can be gone on from."""
 
 from __future__ import annotations
 
