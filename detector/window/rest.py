@@ -55,15 +55,18 @@ def encode(rows: npt.NDArray[Any], tails: Sequence[bytes]) -> list[bytes]:
     length = 1 + (values > 0xFF).astype(np.int64) + (values > 0xFFFF) + (values > 0xFFFFFF)
     count = used.sum(axis=1)
     first = np.cumsum(count) - count  # of each row, among the values
-    place = np.arange(len(values)) - np.repeat(first, count)
     code_bytes = (count + 3) // 4
     code_first = np.cumsum(code_bytes) - code_bytes
-    codes = np.zeros(int(code_bytes.sum()), np.uint8)
-    np.bitwise_or.at(
-        codes, np.repeat(code_first, count) + place // 4, ((length - 1) << (2 * (place % 4))).astype(np.uint8)
-    )
-    content = values.astype("<u4").view(np.uint8).reshape(-1, 4)[np.arange(4) < length[:, None]].tobytes()
+    four = np.zeros(4 * int(code_bytes.sum()), np.uint8)
+    four[np.arange(len(values)) + np.repeat(4 * code_first - first, count)] = length - 1
+    codes = four[0::4] | four[1::4] << 2 | four[2::4] << 4 | four[3::4] << 6
     ends = np.concatenate([[0], np.cumsum(length)])
+    content = np.empty(int(ends[-1]), np.uint8)
+    bytes_of = values.astype("<u4").view(np.uint8).reshape(-1, 4)
+    for byte in range(4):
+        has = np.flatnonzero(length > byte)
+        content[ends[has] + byte] = bytes_of[has, byte]
+    written = content.tobytes()
     bounds = ends[np.append(first, len(values))].tolist()
     bitmaps = np.packbits(used, axis=1, bitorder="little").tobytes()
     code_bounds = np.append(code_first, len(codes)).tolist()
@@ -74,7 +77,7 @@ def encode(rows: npt.NDArray[Any], tails: Sequence[bytes]) -> list[bytes]:
                 version,
                 bitmaps[i * _BITMAP : (i + 1) * _BITMAP],
                 code_content[code_bounds[i] : code_bounds[i + 1]],
-                content[bounds[i] : bounds[i + 1]],
+                written[bounds[i] : bounds[i + 1]],
                 tails[i],
             )
         )

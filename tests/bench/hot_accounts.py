@@ -2,10 +2,11 @@
 
     python -m tests.bench.hot_accounts [--accounts 10000,100000,1000000] [--days 1,45]
 
-Every account first has a history: some ten events (geometric, so that most have few), spread over so many days. Then
+Every account first has a history: some five events (geometric, so that most have few), spread over so many days. Then
 in every minute 10,000 of the accounts, drawn anew, send two events each, 20,000 in a batch, for 40 minutes; the rows
-are drained for the store every ten. So what happens in a step is the same however many accounts there are, and what
-differs is how far apart in memory it happens. The account stage alone, 4 partitions; processor time.
+are drained for the store after each, and every account that was active is judged: the most that an event can cost, and
+the same however many accounts there are; what differs is how far apart in memory it happens. The account stage alone,
+4 partitions; processor time.
 
 *In memory* is what the resident set of the process grew by while the accounts came, over their number. *At rest* is
 the mean length of an account's row in the store after its history; *in Redis* is what `used_memory` grew by when a
@@ -29,8 +30,6 @@ from typing import Any, Final
 
 import numpy as np
 from redis import Redis
-from rich.console import Console
-from rich.table import Table
 
 from detector.campaign.link import mix
 from detector.event import EventBatch
@@ -45,7 +44,7 @@ PARTITIONS: Final = 4
 BATCH: Final = 20_000
 ACTIVE: Final = BATCH // 2
 MINUTES: Final = 40
-MEAN_EVENTS: Final = 10
+MEAN_EVENTS: Final = 5
 BEGIN_MS: Final = 1_770_000_000_000
 _ROWS_A_COMMIT: Final = 20_000
 
@@ -63,27 +62,22 @@ class Measured:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure each number of accounts with each length of history, in a process of its own, and print the table."""
+    """Measure each number of accounts with each length of history, each in a process of its own; print as they come."""
     parser = argparse.ArgumentParser(prog="hot_accounts", description="what an account takes, and an event among many")
     parser.add_argument("--accounts", default="10000,100000,1000000")
     parser.add_argument("--days", default="1,45")
     options = parser.parse_args(arguments)
-    made = Table(box=None, pad_edge=False)
-    for heading in ("accounts", "days of history", "bytes in memory", "bytes at rest", "bytes in Redis", "us an event"):
-        made.add_column(heading, justify="right")
+    print("| accounts | days of history | bytes in memory | bytes at rest | bytes in Redis | us an event |")
+    print("|---:|---:|---:|---:|---:|---:|", flush=True)
     for days in map(int, options.days.split(",")):
         for accounts in map(int, options.accounts.split(",")):
             with get_context("spawn").Pool(1) as pool:
                 one = pool.apply(measured, (accounts, days))
-            made.add_row(
-                f"{one.accounts:,}",
-                str(one.days),
-                f"{one.memory_bytes:,.0f}",
-                f"{one.rest_bytes:,.0f}",
-                f"{one.redis_bytes:,.0f}",
-                f"{one.event_us:.2f}",
+            print(
+                f"| {one.accounts:,} | {one.days} | {one.memory_bytes:,.0f} | {one.rest_bytes:,.0f}"
+                f" | {one.redis_bytes:,.0f} | {one.event_us:.2f} |",
+                flush=True,
             )
-    (Console() if sys.stdout.isatty() else Console(width=120)).print(made)
 
 
 def measured(accounts: int, days: int) -> Measured:
@@ -99,7 +93,7 @@ def measured(accounts: int, days: int) -> Measured:
         batch = world.minute(now_ms + minute * MINUTE_MS)
         began = time.process_time()
         stage.absorb(batch)
-        drained = [stage.drain(partition)[0] for partition in range(PARTITIONS)]
+        drained = _drained(stage)
         seconds += time.process_time() - began
         for partition, changed in enumerate(drained):
             rows[partition] |= {key: row for key, row in changed.items() if row is not None}
@@ -114,11 +108,16 @@ def _with_history(world: _World, days: int) -> tuple[AccountStage, _World]:
     stage = AccountStage(AccountSettings(hot_accounts=max(world.accounts, 1_000_000), growth=0))
     for partition in range(PARTITIONS):
         stage.assign(partition, {})
-    for batch in world.history(days):
+    for number, batch in enumerate(world.history(days)):
         stage.absorb(batch)
-        for partition in range(PARTITIONS):
-            stage.drain(partition)
+        if number % 10 == 9:
+            _drained(stage)
+    _drained(stage)
     return stage, world
+
+
+def _drained(stage: AccountStage) -> list[dict[str, bytes | None]]:
+    return [stage.drain(partition)[0] for partition in range(PARTITIONS)]
 
 
 class _World:
