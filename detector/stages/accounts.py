@@ -187,7 +187,8 @@ class AccountStage:
             return {}, outbox
         rows: dict[str, bytes | None] = dict.fromkeys(state.deleted)
         state.deleted, state.changed = [], False
-        dirty = np.flatnonzero(self._dirty & (self._partition == partition))
+        dirty = np.flatnonzero(self._dirty)  # few of a million: of these alone the partition is looked at
+        dirty = dirty[self._partition[dirty] == partition]
         tails = [self._records.dump(row) for row in dirty.tolist()]
         encoded = rest.encode(activity.rows_of(self._table, dirty), tails)
         rows |= {f"a{self._ids[row]}": value for row, value in zip(dirty.tolist(), encoded, strict=True)}
