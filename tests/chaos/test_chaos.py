@@ -15,9 +15,9 @@ from tests.chaos.world import Progress, Setting, World
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
 
-EVENTS = 6_000
+EVENTS = 5_000
 SEED = 1
-SETTING = Setting(partitions=4, session_ms=3_000, hot_accounts=50, backlog=300, seconds=16.0)
+SETTING = Setting(partitions=4, session_ms=3_000, hot_accounts=50, backlog=300, seconds=12.0)
 
 
 async def test_a_fault_of_every_kind_and_nothing_is_lost_nothing_counted_twice(tmp_path: Path) -> None:
