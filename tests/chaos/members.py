@@ -135,7 +135,7 @@ class Broker(KafkaServer):
     """Apache Kafka that calls itself by another address to each of its `ways`: (port it listens on, port to call)."""
 
     def __init__(self, folder: Path, ways: Sequence[tuple[int, int]], heap_mb: int = 384) -> None:
-        super().__init__(folder, heap_mb)
+        super().__init__(folder, heap_mb, {})
         properties = folder / "server.properties"
         said = dict(line.split("=", 1) for line in properties.read_text("utf-8").splitlines() if "=" in line)
         listeners = said["listeners"].split(",")

@@ -50,7 +50,7 @@ def test_a_small_grid_cuts_the_days_and_a_scale_of_ones_own_does_not() -> None:
         (job,) = jobs_of(["relay"], 1, full=False, **more)
         return job.scale, job.days
 
-    assert size() == (0.02, 4.0)
+    assert size() == (0.02, 12.0)
     assert size(scale=0.2) == (0.2, None)
 
 
