@@ -8,7 +8,8 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 - what is over within an hour and a half is at most `watch`, unless it took more than a class could ask
   (half of that time when it comes from all over and nobody asks what another asked: that is no class);
   what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
-  well pay for all of it;
+  well pay for all of it; so must what is all on a model released that day: everybody tries the same things on it,
+  and many sign up to do so (a campaign that is there already moves half of its work, and is known by then);
 - what is no younger than the population must be spread evenly over its accounts: a new release of a popular
   tool has users of all ages too, but a few of them use it much and most hardly;
 - the many accounts of one organisation are one customer, not a campaign.
@@ -26,6 +27,7 @@ from detector.finding import Severity
 WARNING_AT: Final = 0.9
 CRITICAL_AT: Final = 0.97
 LEAST_UNITS: Final = 8  # unrelated accounts; those of one organisation count once
+ALL_MOVED: Final = 0.8  # of what the accounts asked on the day of a release, as they do that are there for it
 UNKNOWN: Final = 0.3  # what an unavailable reading counts as
 
 
@@ -53,8 +55,10 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     of_all_ages = strength.get("young_surplus", math.nan) < 0.1  # NaN: unknown is not old
     uneven = of_all_ages and not strength.get("evenness", math.nan) >= 0.5
     few = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0) < LEAST_UNITS
-    least_hours = 72.0 if in_one_place else 0.75 if far_apart else 1.5
-    most_requests = 50_000 if in_one_place else 5_000
+    pivot = next((reading.value for reading in readings if reading.name == "release_pivot"), None)
+    crowd = in_one_place or (pivot is not None and pivot >= ALL_MOVED)
+    least_hours = 72.0 if crowd else 0.75 if far_apart else 1.5
+    most_requests = 50_000 if crowd else 5_000
     brief = hours < least_hours and requests < most_requests
     if score < WARNING_AT or repeats or brief or uneven or few:
         return "watch"

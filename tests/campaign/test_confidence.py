@@ -15,17 +15,25 @@ from detector.campaign.weights import DEFAULT, READINGS
 FULL = dict.fromkeys(READINGS, 1.0)
 
 
-def readings(strengths: dict[str, float], *, hours: float = 30.0, units: float = 300.0) -> list[Reading]:
-    values = {"duration": hours, "size": units}
+def readings(
+    strengths: dict[str, float], *, hours: float = 30.0, units: float = 300.0, moved: float = 0.5
+) -> list[Reading]:
+    values = {"duration": hours, "size": units, "release_pivot": moved}
     return [
         Reading(name, strength, values.get(name, strength), 0.1, f"{strength}") for name, strength in strengths.items()
     ]
 
 
 def loud(
-    score: float = 0.99, *, hours: float = 30.0, units: float = 300.0, requests: int = 500, **strengths: float
+    score: float = 0.99,
+    *,
+    hours: float = 30.0,
+    units: float = 300.0,
+    moved: float = 0.5,
+    requests: int = 500,
+    **strengths: float,
 ) -> str:
-    return severity(score, readings({**FULL, **strengths}, hours=hours, units=units), requests)
+    return severity(score, readings({**FULL, **strengths}, hours=hours, units=units, moved=moved), requests)
 
 
 STRENGTHS = st.dictionaries(st.sampled_from(READINGS), st.floats(0, 1))
@@ -86,6 +94,16 @@ def test_half_of_that_time_is_enough_where_nobody_could_sit_in_one_class() -> No
     assert loud(hours=0.7) == "watch"
     assert loud(hours=0.8) == "critical"
     assert loud(hours=0.8, work_list=0.8) == "watch"
+
+
+def test_what_is_all_on_a_model_of_that_day_must_have_gone_on_for_three_days() -> None:
+    assert loud(moved=0.8, hours=71.0) == "watch"
+    assert loud(moved=0.8, hours=72.0) == "critical"
+    assert loud(moved=0.8, hours=71.0, requests=50_000) == "critical"
+
+
+def test_a_campaign_that_moves_half_of_its_work_to_a_new_model_is_none_of_those_who_try_it() -> None:
+    assert loud(moved=0.79) == "critical"
 
 
 def test_what_sits_in_one_place_must_have_gone_on_for_three_days() -> None:
