@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="evaluate", description="score cards of named scenarios over seeds")
     parser.add_argument("--full", action="store_true", help="public sizes instead of some minutes")
     parser.add_argument("--scale", type=float, metavar="X", help="so much of the public accounts, all of the days")
-    parser.add_argument("--seeds", type=int, help="how many; 5, or 3 in the small grid")
+    parser.add_argument("--seeds", type=int, help="how many; 5, or 1 in the small grid")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seeds below the default are for tuning")
     parser.add_argument("--only", help="scenarios, separated by commas")
     parser.add_argument("--streams", nargs="+", type=Path, metavar="FOLDER", help="recorded streams")
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         scenarios = [folder.name for folder in options.streams]
         jobs = [Job(f.name, baselines=not options.no_baselines, folder=f) for f in options.streams]
     else:
-        seeds = options.seeds or (5 if options.full else 3)
+        seeds = options.seeds or (5 if options.full else 1)
         jobs = jobs_of(
             scenarios,
             seeds,
