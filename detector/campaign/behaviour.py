@@ -15,7 +15,8 @@ that is told apart, and where it is not:
     content_shift  the reference are established accounts, a popular tool's users among them; a hackathon's new task
                    is as far away as a harvest, and is mistaken
 
-All begin at weight 0: shown in a finding when they are strong, without a part in who is found.
+All begin at weight 0: shown in a finding when they are strong, without a part in who is found, but for `release_pivot`:
+a rule of `confidence` lets a crowd on a new model wait.
 
 **lockstep** takes from SynchroTrap (Cao et al., CCS 2014) the tiles of five minutes, and compares the group with itself
 instead of pairs of accounts: within an hour each account could have used its k active tiles of the 12 at other
