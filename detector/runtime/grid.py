@@ -3,7 +3,7 @@
     jobs ──► processes: simulate ─► compare ─► cards ──► out/…/cards.json, index.html, a table, bars held or missed
 
 A job's stream is simulated as it is consumed and never stored. The small grid takes a fiftieth of the accounts
-and the first days, so that it takes minutes; the full one takes the public sizes. Bars are the targets
+and at most twelve days, some half an hour of CPU time a seed; the full one takes the public sizes. Bars are the targets
 of the project, and stand here beside what they are for; those that a small scale cannot show
 (a rate of ten per million needs a hundred thousand account-days) are held in the full grid only.
 """
@@ -35,7 +35,7 @@ from detector.simulate import SCENARIOS, Scenario, simulate
 WITHHELD: Final = (
     "-withheld"  # scenario name with this at its end: the same with the gateway's sketches instead of prompts
 )
-FIRST_SEED: Final = 201  # nothing was tuned on it and those above; raise it when something is
+FIRST_SEED: Final = 208  # nothing was tuned on it and those above; raise it when something is
 SMALL_SCALE: Final = 0.02
 SMALL_DAYS: Final = 12.0  # at most; campaigns begin on day 2, and the public ones lasted for ten days and more
 

@@ -26,6 +26,7 @@ from detector.campaign.group import Reading
 from detector.campaign.observation import CAPABILITIES
 from detector.campaign.weights import READINGS
 from detector.event import LABELS
+from tests.campaign.readings import check
 
 NOW = 20_000 * DAY_MS  # a midnight: tile 0 of a ring of 24 h is at 00:00
 CODING, WRITING = CAPABILITIES.index("coding"), CAPABILITIES.index("writing")
@@ -403,13 +404,7 @@ def test_every_reading_is_a_share_or_unknown_and_weighed_by_its_name(seed: int, 
     readings = observe(group, reference() if known else None, NOW)
     assert {one.name for one in readings} <= set(READINGS)
     assert len({one.name for one in readings}) == len(readings) == 7
-    for one in readings:
-        if math.isnan(one.strength):
-            assert one.value is None
-        else:
-            assert 0 <= one.strength <= 1
-            assert one.value is not None
-            assert any(char.isdigit() for char in one.because), one
+    check(readings)
 
 
 @given(st.permutations(range(30)))

@@ -25,6 +25,7 @@ from detector.campaign.group import (
 )
 from detector.campaign.link import IDENTITY
 from detector.campaign.observation import LinkKind
+from tests.campaign.readings import check
 
 HOUR = 3_600_000
 T, H, F = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.FRAGMENT
@@ -351,13 +352,7 @@ def test_every_reading_is_a_share_or_unknown_and_has_a_sentence_with_a_number(co
     n = max(account for _, account in counts) + 1
     readings = read(group(kinds, counts, harvest_labels=np.full(n, 0.3 if known else np.nan)))
     assert len({one.name for one in readings}) == len(readings) == 10
-    for one in readings:
-        if math.isnan(one.strength):
-            assert one.value is None
-        else:
-            assert 0 <= one.strength <= 1
-            assert one.value is not None
-            assert any(char.isdigit() for char in one.because), one
+    check(readings)
 
 
 @given(COUNTS, st.data())

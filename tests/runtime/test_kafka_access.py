@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -21,6 +20,7 @@ from detector.runtime.security import client_arguments
 from detector.runtime.servers import RedisServer
 from detector.sinks import KafkaSink
 from detector.stores import Message
+from tests.runtime.serving import running
 from tests.runtime.words import PATIENCE_SECONDS, until
 from tests.servers import environment
 from tests.servers.secured import MECHANISMS, PASSWORD, SecuredKafka
@@ -98,17 +98,6 @@ def made(as_users_run_it: SecuredKafka, redis_server: RedisServer) -> Door:
 def user(as_users_run_it: SecuredKafka) -> str:
     """A user without rights, who logs in by PLAIN."""
     return f"user{next(_users)}"
-
-
-@asynccontextmanager
-async def running(config: Config) -> AsyncIterator[tuple[Service, asyncio.Task[None]]]:
-    service = Service(config)
-    task = asyncio.create_task(service.run())
-    try:
-        yield service, task
-    finally:
-        service.worker.stop()
-        await asyncio.wait([task], timeout=PATIENCE_SECONDS)
 
 
 async def published(config: Config, topic: str) -> bytes:

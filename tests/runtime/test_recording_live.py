@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -36,8 +35,9 @@ from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
 from detector.runtime.replay import replay
 from detector.runtime.servers import KafkaServer, RedisServer
-from detector.simulate import Content, Dials, Scenario, simulate
+from detector.simulate import simulate
 from tests.bench.through_kafka import page, send, send_all
+from tests.chaos.stream import WORLD
 from tests.servers import environment
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
@@ -52,19 +52,6 @@ SETTINGS = {
     "DETECTOR_ACCOUNTS_HOT_ACCOUNTS": "20",  # nearly all accounts leave memory and come back; a replay keeps all
     "DETECTOR_LOG_FORMAT": "json",
 }
-HARVEST = Dials(
-    accounts=60,
-    per_account_day=120.0,
-    start_day=0.0,
-    days=0.3,
-    content=(Content(share=0.7), Content(share=0.3, family="coding", templates=3)),
-    shared_payment=0.2,
-    block_replay=0.02,
-)
-FEW = replace(HARVEST, accounts=3, per_account_day=2000.0, content=(Content(),), shared_payment=0.0)
-WORLD = Scenario(
-    days=0.3, benign_accounts=3000, campaigns=(HARVEST, FEW), release_day=None, outage_days=(), begin_hour=9.0
-)
 
 _finding = msgspec.json.Decoder(Finding)
 

@@ -22,6 +22,7 @@ from detector.finding import Verdict
 from detector.runtime import servers, topics
 from detector.runtime.live import Service
 from detector.runtime.servers import KafkaServer, RedisServer
+from tests.runtime.serving import running
 from tests.runtime.words import until
 from tests.servers import environment
 from tests.servers.secured import SecuredKafka
@@ -41,17 +42,6 @@ def configured(name: str, kafka: str, redis: str, **more: str) -> Config:
         "DETECTOR_STREAM_IDLE_MS": "500",
     }
     return configuration.load(None, {**given, **more})
-
-
-@asynccontextmanager
-async def running(config: Config) -> AsyncIterator[tuple[Service, asyncio.Task[None]]]:
-    service = Service(config)
-    task = asyncio.create_task(service.run())
-    try:
-        yield service, task
-    finally:
-        service.worker.stop()
-        await asyncio.wait([task], timeout=30)
 
 
 @asynccontextmanager
