@@ -19,6 +19,7 @@ from detector.finding import Severity
 
 NOBODY_ELSE: Final = 0.8  # of a group that makes several campaigns one, or a link that one takes over, are members
 FROM_MANY_NETWORKS: Final = 0.5  # strength of the reading `spread`
+GOOD_PART: Final = 0.3  # of what an established account asks
 RANK: Final[dict[Severity, int]] = {"watch": 0, "warning": 1, "critical": 2}
 
 
@@ -41,12 +42,22 @@ class Campaign:
     read_ms: int = 0
     read_at_edges: int = 0
     typical: float = -1.0  # requests of a member in its words, the median; -1 before they were counted
+    young: int = 0  # members that were young when they joined
     asked: int = 0  # requests of its members through its links
     mixed: int = 0  # members that ask for other things in the main
     mixed_share: float = 0.0  # of what those ask, the campaign's, the median
     touched: int = 0  # edges changed since it was read
     raised: bool = False
     merged_from: list[str] = field(default_factory=list)
+
+    @property
+    def least_share(self) -> float:
+        """Return the share of its requests that an established account asks in the campaign's words, to belong.
+
+        A good part, or half of what a reseller's accounts do, where most of the members are such.
+        """
+        resold = self.newborn and 2 * self.mixed > len(self.members)
+        return min(GOOD_PART, 0.5 * self.mixed_share) if resold else GOOD_PART
 
     def begin_alert(self) -> None:
         """Begin another alert, which names every member afresh: out of `watch`, whose alert flags nobody."""
@@ -89,6 +100,7 @@ def merge(into: Campaign, other: Campaign) -> None:
     """
     into.severity = max(into.severity, other.severity, key=RANK.__getitem__)
     into.members |= other.members
+    into.young += other.young
     into.first_seen_ms = min(into.first_seen_ms, other.first_seen_ms)
     into.last_seen_ms = max(into.last_seen_ms, other.last_seen_ms)
     into.newborn = into.newborn or other.newborn

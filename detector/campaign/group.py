@@ -16,6 +16,7 @@ is NaN where it cannot be known. Which harmless group each one is there for:
     duration         goes on for hours and days     a class: an hour or two
     single_turn      question and answer            conversations
     extraction       reasoning, grading, generation ordinary questions
+    breadth          several wordings, by everybody one popular prompt, or a few
     identity         payment, card or client shared independent customers
     spread           from many networks             a class, an office, a campus: in one place
     size             many                           a team
@@ -225,10 +226,10 @@ def in_common(group: GroupColumns) -> tuple[int, int, float]:
     return int(asked.sum()), len(mixed), float(np.median(mixed)) if len(mixed) else 0.0
 
 
-def units(group: GroupColumns) -> int:
-    """Return the number of accounts, those of one organisation counted once."""
-    known = group.org != 0
-    return int((~known).sum() + len(np.unique(group.org[known])))
+def units(org: U64) -> int:
+    """Return the number of customers, given the organisations of accounts (0 unknown): those of one count once."""
+    known = org != 0
+    return int((~known).sum() + len(np.unique(org[known])))
 
 
 def read(group: GroupColumns, members: GroupColumns | None = None) -> list[Reading]:
@@ -250,11 +251,12 @@ def read(group: GroupColumns, members: GroupColumns | None = None) -> list[Readi
         _spread(own),
         _single_turn(group),
         _extraction(group),
+        _breadth(group),
     ]
 
 
 def _size(group: GroupColumns) -> Reading:
-    n = units(group)
+    n = units(group.org)
     return Reading(
         "size",
         ramp(np.log10(max(n, 1)), 0.7, 2.3),
@@ -399,4 +401,19 @@ def _extraction(group: GroupColumns) -> Reading:
         share,
         0.02,
         f"{share:.0%} of its requests extract reasoning, grade answers or generate training data",
+    )
+
+
+def _breadth(group: GroupColumns) -> Reading:
+    """Read off openings: a prompt has one, so those that an account shares are as many different wordings."""
+    openings = group.kind[group.link] == LinkKind.HEAD
+    if not openings.any():
+        return Reading("breadth", float("nan"), None, 1.0, "how many different prompts its accounts share is unknown")
+    each = float(np.median(np.bincount(group.account[openings], minlength=len(group.age))))
+    return Reading(
+        "breadth",
+        ramp(each, 2.0, 6.0),
+        each,
+        1.0,
+        f"half of its accounts share {each:.0f} or more differently worded prompts; users of one tool share one or two",
     )

@@ -4,8 +4,9 @@ Each kind of link counts by the purest link of that kind the account uses, and u
 uses several pure ones. Kinds combine as independent evidence (noisy-or) within a family: what is
 said; who pays and connects. The kinds of a family are views of one thing, so together they are never
 worth more than the purest of them: a prompt that half of the world uses says little, however many of
-its parts are recognised. Where no words are known, a length profile that only the campaign's accounts
-have is enough for those that do little else.
+its parts are recognised. A kind corroborates as far as the account's requests show it: fragments met in
+one of a hundred prompts that begin alike say nothing of the hundred. Where no words are known, a length
+profile that only the campaign's accounts have is enough for those that do little else.
 
 An established account is not drawn in by using a popular prompt once. It belongs only when a good
 part of what it does is the campaign's, and no more than its share of the work: who asks ten times as
@@ -31,6 +32,7 @@ from detector.event import F64, I8, I32, I64, U8, Mask
 CONVINCING: Final = 0.93
 _LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4}
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
+CORROBORATES: Final = 0.1  # of the requests through its links, from which a kind of what is said counts in full
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
 LEAST_TYPICAL: Final = 5.0  # requests: what is typical is never taken for less, when it says who asks too much
 
@@ -85,7 +87,7 @@ def belongs(
     *,
     newborn: bool,
     typical: float,
-    share_of_established: float = 0.3,
+    share_of_established: float,
     share_of_others: float = 0.02,
     share_of_devoted: float = 0.5,
 ) -> Mask:
@@ -97,7 +99,7 @@ def belongs(
     """
     doubt = np.ones(len(age))
     for family in (~np.isin(kind, _IDENTITY), np.isin(kind, _IDENTITY)):
-        doubt *= 1 - _evidence(account[family], kind[family], purity[family], len(age))
+        doubt *= 1 - _evidence(account[family], kind[family], purity[family], count[family], len(age))
     words = np.isin(kind, _WORDS) & (purity > CLEAN)
     asked = through(account[words], kind[words], count[words], len(age))
     evidence = 1 - doubt
@@ -116,13 +118,17 @@ def belongs(
     return np.asarray(convinced | (devoted & ~trusted), np.bool_)
 
 
-def _evidence(account: I64, kind: U8, purity: F64, accounts: int) -> F64:
+def _evidence(account: I64, kind: U8, purity: F64, count: I32, accounts: int) -> F64:
     doubt, purest = np.ones(accounts), np.zeros(accounts)
     np.maximum.at(purest, account, purity)
+    words = np.isin(kind, _WORDS)
+    least = CORROBORATES * through(account[words], kind[words], count[words], accounts)
     for value in np.unique(kind):
         mine = kind == value
         best, links = np.zeros(accounts), np.zeros(accounts)
         np.maximum.at(best, account[mine], purity[mine])
         np.add.at(links, account[mine], purity[mine] > CLEAN)
+        if value in WORDS:
+            best *= np.minimum(1, through(account[mine], kind[mine], count[mine], accounts) / np.maximum(least, 1e-9))
         doubt *= (1 - _WEIGHT[value] * best) ** np.clip((1 + links) / 2, 1, 2)
     return np.minimum(1 - doubt, purest)

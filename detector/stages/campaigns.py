@@ -23,7 +23,18 @@ from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import NOBODY_ELSE, RANK, Campaign, apart, belongs_to, campaign_id, merge
-from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, in_common, read, typical
+from detector.campaign.group import (
+    MIXED_BELOW,
+    GroupColumns,
+    Reading,
+    attributed,
+    components,
+    few_each,
+    in_common,
+    read,
+    typical,
+    units,
+)
 from detector.campaign.link import IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import LinkKind
@@ -51,6 +62,10 @@ LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; b
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
 MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
+SEVERAL: Final = 3  # customers, and
+SEVERAL_OF: Final = (
+    0.05  # of the members: so many that are not young belong to a campaign that its young ones give away
+)
 MOST_NAMES: Final = 100  # models told of a campaign, and campaigns it was merged from
 MOST_READ: Final = 1_000  # groups at a time
 COUNTED: Final = (
@@ -213,17 +228,23 @@ class CampaignPartition:
         free = self.accounts["campaign"][rows] == 0
         first = np.full(len(account), np.iinfo(np.int64).max)
         np.minimum.at(first, index, self.edges["first_ms"][edges])
+        age = self._age(rows, first)
         joins = free & belongs(
             index,
             self.links["kind"][link],
             self._purity(link, step_ms, newborn=campaign.newborn),
             self.edges["count"][edges],
             proven(self.links["young"][link], self.links["established"][link], self.share),
-            self._age(rows, first),
+            age,
             self.accounts["requests"][rows],
             newborn=campaign.newborn,
             typical=campaign.typical,
+            share_of_established=campaign.least_share,
         )
+        young = age == 1
+        if campaign.young + (joins & young).sum() >= self.settings.least_accounts:
+            joins = joins & young | self._aged_too(campaign, rows, joins & ~young & (step_ms - first >= DAY_MS))
+        campaign.young += int((joins & young).sum())
         beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
         joins[beyond] = False
         self.dropped["members"] += len(beyond)
@@ -232,6 +253,15 @@ class CampaignPartition:
         if joins.any():
             campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
         return int(joins.sum())
+
+    def _aged_too(self, campaign: Campaign, rows: I64, joins: Mask) -> Mask:
+        """Tell which of the accounts (rows) that are not young join a campaign that its young ones give away: `joins`.
+
+        That is, when there are several: an operator who has aged accounts has many of them, where one or two old
+        customers among hundreds of new accounts have its words for reasons of their own.
+        """
+        aged = len(campaign.members) - campaign.young + units(self.accounts["org"][rows[joins]])
+        return joins & (aged >= max(SEVERAL, SEVERAL_OF * (campaign.young + aged)))
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
@@ -324,9 +354,15 @@ class CampaignPartition:
         return changed
 
     def _across(self, step_ms: int) -> tuple[I64, I64]:
-        """Return, for each account that does much of its asking in another campaign's words, the two campaigns."""
+        """Return, for each account that does much of its asking in another campaign's words, the two campaigns.
+
+        Much is a part of what it asks, or of what a reseller's account asks in any campaign's words.
+        """
         of, account = self.edges["of"].astype(np.int64), self.edges["who"].astype(np.int64)
         member, owner = self.accounts["campaign"][account], self.links["owner"][of]
+        tied = np.isin(self.links["kind"][of], _TIES)
+        own = np.flatnonzero((member > 0) & (member == owner) & tied)
+        in_own = through(account[own], self.links["kind"][of[own]], self.edges["count"][own], len(self.accounts))
         edges = np.flatnonzero((member > 0) & (owner > 0) & (member != owner))
         kind = self.links["kind"][of[edges]]
         kept = np.isin(kind, _TIES) & (self._purity(of[edges], step_ms, newborn=False) > CLEAN)
@@ -335,7 +371,9 @@ class CampaignPartition:
         index, n = index.ravel(), pairs.shape[1]
         asked = through(index, kind, self.edges["count"][edges], n)
         asked[index[np.isin(kind, _PAID)]] = math.inf
-        much = asked >= MUCH * self.accounts["requests"][pairs[0]]
+        every = self.accounts["requests"][pairs[0]]
+        of_campaigns = in_own[pairs[0]] + asked
+        much = asked >= MUCH * np.where(of_campaigns < MIXED_BELOW * every, of_campaigns, every)
         return self.accounts["campaign"][pairs[0][much]].astype(np.int64), pairs[1][much]
 
     def _standing(self, step_ms: int) -> tuple[Mask, Mask]:
@@ -416,6 +454,7 @@ class CampaignPartition:
         if campaign.severity == "watch":  # who belongs is open still
             self._release(campaign)
             campaign.members.clear()
+            campaign.young = 0
         self._admit(campaign, edges, of[edges], step_ms)
         shared, shared_rows = self._sharing_content(edges, of[edges])
         group = self._columns(shared, shared_rows, step_ms)

@@ -13,7 +13,7 @@ from detector.campaign.membership import belongs
 from detector.campaign.observation import LinkKind
 
 YOUNG, ESTABLISHED, UNKNOWN = 1, 2, 0
-AMONG = {"typical": 7.5}
+AMONG = {"typical": 7.5, "share_of_established": 0.3}
 T, H, P, N = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.PAYMENT, LinkKind.NETWORK
 
 
@@ -40,6 +40,7 @@ def member(
             np.array([requests], np.int64),
             newborn=newborn,
             typical=typical,
+            share_of_established=0.3,
         )[0]
     )
 
