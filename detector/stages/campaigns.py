@@ -282,8 +282,8 @@ class CampaignPartition:
         """Return each group's uses, and which groups to read: those of enough accounts, with news.
 
         What was read and found to be no campaign reads the same until its uses grow. But for what goes by time, such
-        as how its accounts behave otherwise: so it is read again when REREAD_MS have passed, unless there are
-        too many. Of those the largest come first.
+        as how its accounts behave otherwise: so it is read again when an hour has passed, unless there are too many.
+        Of those the largest come first.
         """
         groups, people = int(label.max()) + 1, int(account.max()) + 1
         uses = np.bincount(of, count, groups).astype(np.int64)
@@ -292,7 +292,7 @@ class CampaignPartition:
         np.maximum.at(before, label, self.links["read_uses"][link_rows])
         np.maximum.at(read_ms, label, self.links["read_ms"][link_rows])
         news = (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
-        long_ago = step_ms - read_ms >= REREAD_MS
+        long_ago = step_ms - read_ms >= HOUR_MS
         worth = (size >= self.settings.least_accounts) & (news | long_ago)
         if worth.sum() > MOST_READ:
             worth &= news
