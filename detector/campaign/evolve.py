@@ -104,4 +104,5 @@ def merge(into: Campaign, other: Campaign) -> None:
     into.first_seen_ms = min(into.first_seen_ms, other.first_seen_ms)
     into.last_seen_ms = max(into.last_seen_ms, other.last_seen_ms)
     into.newborn = into.newborn or other.newborn
+    into.touched += other.read_at_edges
     into.merged_from += [other.campaign_id, *other.merged_from]

@@ -52,6 +52,7 @@ MOST_BY_CHANCE: Final = 0.7  # a campaign may be most of what stands out: then i
 JOINED_NATS: Final = 3.0
 MIXED_BELOW: Final = 0.5  # of its requests through the group's links, an account is a mixed member
 MOST_LINKS_EACH: Final = 256  # of an account, when links are grouped
+FIRST_PRODUCTS: Final = 50_000
 MOST_PRODUCTS: Final = 5_000_000  # of links compared at a time, some 12 bytes each
 
 
@@ -140,7 +141,8 @@ def _connected(content: Any, joins: Callable[[I64, I64, I64], Mask], most_produc
     A campaign of a thousand paraphrases has a million pairs of links in one component, so not all are compared.
     Links of the very same accounts, as a template and its fragments are, are compared as one. These are compared with
     all others some at a time, and two that are known to be connected by then are not compared: what is left of the
-    largest component has only itself left to be compared with, and is done.
+    largest component has only itself left to be compared with, and is done. Few at first, because those who have the
+    most accounts often connect nearly everything; then twice as many each time.
     """
     links, used = content.shape[0], np.flatnonzero(np.diff(content.indptr))
     of_accounts = np.add.reduceat(mix(content.indices.astype(np.uint64), 1), content.indptr[used])
@@ -150,8 +152,10 @@ def _connected(content: Any, joins: Callable[[I64, I64, I64], Mask], most_produc
     across = distinct.T.tocsr()
     products = distinct @ np.diff(across.indptr)  # that a comparison with all others takes
     label, left = np.arange(len(one)), np.argsort(-products, kind="stable")
+    at_a_time = FIRST_PRODUCTS
     while len(waiting := left[label[left] != np.bincount(label[left], minlength=1).argmax()]):
-        chosen = waiting[: 1 + int(np.searchsorted(np.cumsum(products[waiting]), most_products))]
+        chosen = waiting[: 1 + int(np.searchsorted(np.cumsum(products[waiting]), min(at_a_time, most_products)))]
+        at_a_time *= 2
         shared: Any = (distinct[chosen] @ across).tocoo()
         row, col = chosen[shared.row], shared.col.astype(np.int64)
         apart = label[row] != label[col]

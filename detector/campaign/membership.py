@@ -30,7 +30,9 @@ from detector.campaign.observation import LinkKind
 from detector.event import F64, I8, I32, I64, U8, Mask
 
 CONVINCING: Final = 0.93
-_LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4}
+_LINKS_PER_TEXT: Final = np.ones(256)
+_LINKS_PER_TEXT[LinkKind.FRAGMENT] = 4
+_LINKS_PER_TEXT.flags.writeable = False
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 CORROBORATES: Final = 0.1  # of the requests through its links, from which a kind of what is said counts in full
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
@@ -69,11 +71,20 @@ def through(account: I64, kind: U8, count: I64 | I32, accounts: int) -> F64:
     Links of one kind are disjoint requests (a prompt has one template), those of different kinds
     are the same requests again: sum within a kind, maximum over kinds. A text has four fragments.
     """
-    best = np.zeros(accounts)
-    for value in np.unique(kind):
-        mine = kind == value
-        best = np.maximum(best, np.bincount(account[mine], count[mine], accounts) / _LINKS_PER_TEXT.get(value, 1))
-    return best
+    kinds, of = _numbered(kind)
+    return np.asarray(_asked(account, kinds, of, count, accounts).max(axis=0, initial=0.0), np.float64)
+
+
+def _asked(account: I64, kinds: I64, of: I64, count: I64 | I32, accounts: int) -> F64:
+    """Return the requests of each account [A] through each kind [K]: [K, A]; `of` [E] is the kind of an edge."""
+    asked = np.bincount(of * accounts + account, count, len(kinds) * accounts).reshape(len(kinds), accounts)
+    return np.asarray(asked / _LINKS_PER_TEXT[kinds, None], np.float64)
+
+
+def _numbered(kind: U8) -> tuple[I64, I64]:
+    """Return the kinds that there are, ascending, and which of them each is."""
+    there = np.bincount(kind, minlength=256) > 0
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[kind]
 
 
 def belongs(
@@ -119,16 +130,13 @@ def belongs(
 
 
 def _evidence(account: I64, kind: U8, purity: F64, count: I32, accounts: int) -> F64:
-    doubt, purest = np.ones(accounts), np.zeros(accounts)
-    np.maximum.at(purest, account, purity)
-    words = np.isin(kind, _WORDS)
-    least = CORROBORATES * through(account[words], kind[words], count[words], accounts)
-    for value in np.unique(kind):
-        mine = kind == value
-        best, links = np.zeros(accounts), np.zeros(accounts)
-        np.maximum.at(best, account[mine], purity[mine])
-        np.add.at(links, account[mine], purity[mine] > CLEAN)
-        if value in WORDS:
-            best *= np.minimum(1, through(account[mine], kind[mine], count[mine], accounts) / np.maximum(least, 1e-9))
-        doubt *= (1 - _WEIGHT[value] * best) ** np.clip((1 + links) / 2, 1, 2)
-    return np.minimum(1 - doubt, purest)
+    kinds, of = _numbered(kind)
+    best = np.zeros((len(kinds), accounts))
+    np.maximum.at(best.ravel(), of * accounts + account, purity)
+    clean = purity > CLEAN
+    links = np.bincount((of * accounts + account)[clean], minlength=best.size).reshape(best.shape)
+    shown, said = np.ones(best.shape), np.isin(kinds, _WORDS)
+    asked = _asked(account, kinds, of, count, accounts)[said]
+    shown[said] = np.minimum(1, asked / np.maximum(CORROBORATES * asked.max(axis=0, initial=0.0), 1e-9))
+    doubt = np.prod((1 - _WEIGHT[kinds, None] * best * shown) ** np.clip((1 + links) / 2, 1, 2), axis=0)
+    return np.asarray(np.minimum(1 - doubt, best.max(axis=0, initial=0.0)), np.float64)

@@ -65,6 +65,11 @@ class HashIndex:
         self._keys = np.zeros(slots, np.uint64)
         self._rows = np.zeros(slots, np.int32)
 
+    @property
+    def slots(self) -> int:
+        """The room there is: 12 bytes each."""
+        return len(self._keys)
+
     def lookup(self, keys: U64) -> I64:
         """Return the row of each key, -1 where it is not known."""
         result = np.full(len(keys), -1, np.int64)
@@ -82,19 +87,33 @@ class HashIndex:
     def insert(self, keys: U64, rows: npt.NDArray[Any]) -> None:
         """Add keys that are distinct and not known yet."""
         if 2 * (self._size + len(keys)) > len(self._keys):
-            used = self._keys != 0
-            old_keys, old_rows = self._keys[used], self._rows[used]
-            self._allocate(4 * (self._size + len(keys)))
-            self._place(old_keys, old_rows)
+            self._rebuild(len(keys))
         self._place(keys, rows)
         self._size += len(keys)
+
+    def renumber(self, renumbered: I64) -> None:
+        """Give each row its new number, -1 to one that is gone.
+
+        A key that is gone keeps its slot, because others are found beyond it: it is met again or goes with the
+        next rebuilding, and counts as used until then.
+        """
+        self._rows = np.append(renumbered, -1).astype(np.int32)[self._rows]
+        if len(self._keys) > _FIRST_CAPACITY + 16 * int((renumbered >= 0).sum()):
+            self._rebuild(0)
+
+    def _rebuild(self, more: int) -> None:
+        live = (self._keys != 0) & (self._rows >= 0)
+        keys, rows = self._keys[live], self._rows[live]
+        self._size = len(keys)
+        self._allocate(4 * (self._size + more))
+        self._place(keys, rows)
 
     def _place(self, keys: U64, rows: npt.NDArray[Any]) -> None:
         slots = keys & self._mask
         while keys.size:
             free = self._keys[slots] == 0
             self._keys[slots[free]] = keys[free]  # of several keys for one slot the last stays ...
-            won = free & (self._keys[slots] == keys)
+            won = self._keys[slots] == keys  # or the key was there and is gone: its slot is taken again
             self._rows[slots[won]] = rows[won]
             keys, rows = keys[~won], rows[~won]  # ... and the others probe on
             slots = (slots[~won] + np.uint64(1)) & self._mask
@@ -176,7 +195,14 @@ class Table:
         """Drop the rows where `keep` is False; return old row -> new row, -1 for the dropped."""
         renumbered = np.where(keep, np.cumsum(keep) - 1, -1)
         kept = np.flatnonzero(keep)
-        self._restore(self._keys[kept], {name: column[kept] for name, column in self._data.items()})
+        size, self.size = self.size, len(kept)
+        if len(self._keys) > 4 * max(_FIRST_CAPACITY, self.size):  # give memory back
+            self._restore(self._keys[kept], {name: column[kept] for name, column in self._data.items()})
+            return renumbered
+        for column in (self._keys, *self._data.values()):
+            column[: self.size] = column[kept]
+            column[self.size : size] = 0
+        self._index.renumber(renumbered)
         return renumbered
 
     def _restore(self, keys: U64, data: dict[str, npt.NDArray[Any]]) -> None:

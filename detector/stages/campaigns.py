@@ -42,9 +42,9 @@ from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.table import cut
 from detector.campaign.weights import DEFAULT, Weights
-from detector.event import F64, I64, U64, Mask, hash64
+from detector.event import F64, I32, I64, U64, Mask, hash64
 from detector.finding import Finding, Severity
-from detector.stages.candidates import Bounds, CandidateTables
+from detector.stages.candidates import Bounds, CandidateTables, numbered
 from detector.stages.conduct import Conducts
 from detector.stages.waiting import Waiting
 
@@ -52,8 +52,8 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
-REGROUP_STEPS: Final = 10  # at the latest, links that stand out by the youth of their accounts are grouped anew
-REGROUP_RECENT_STEPS: Final = 60  # and those that are new: there are many
+REGROUP_STEPS: Final = {"young": 10, "recent": 60}
+"""At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
 _PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
@@ -209,9 +209,7 @@ class CampaignPartition:
             campaign.last_seen_ms = max(campaign.last_seen_ms, int(self.edges["last_ms"][touched[mine]].max()))
             campaign.touched += int(mine.sum())
             joined = self._admit(campaign, touched[mine], link[mine], step_ms)
-            if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= REREAD_MS:
-                campaign.touched = 0
-                self._reread(campaign, step_ms)
+            self._reread_when_due(campaign, step_ms)
             if joined or not campaign.raised or step_ms - campaign.updated_ms >= HOUR_MS:  # grown louder: a new alert
                 changed.add(number)
         return changed
@@ -223,8 +221,8 @@ class CampaignPartition:
         """
         if campaign.severity != "watch" and campaign.score < self.settings.watch_at:
             return 0
-        account, index = np.unique(self.edges["account"][edges], return_inverse=True)
-        rows = self.accounts.lookup(account)
+        rows, index = self.tables.people(edges)
+        account = self.accounts.keys[rows]
         free = self.accounts["campaign"][rows] == 0
         first = np.full(len(account), np.iinfo(np.int64).max)
         np.minimum.at(first, index, self.edges["first_ms"][edges])
@@ -265,39 +263,35 @@ class CampaignPartition:
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
-        of = self.edges["of"].astype(np.int64)
-        free = np.flatnonzero(self.links["owner"][of] == 0)
-        young, recent = (stands[of[free]] for stands in self._standing(step_ms))
         changed: set[int] = set()
-        if self._due("young", int(young.sum()), step, REGROUP_STEPS):
-            changed |= self._group(free[young], of[free[young]], step, step_ms)
-        if self._due("recent", int(recent.sum()), step, REGROUP_RECENT_STEPS):
-            free = free[recent]
-            left = self.links["owner"][of[free]] == 0
-            changed |= self._group(free[left], of[free[left]], step, step_ms)
-        if changed or step % REGROUP_STEPS == 0:
+        free = self.links["owner"] == 0
+        for which, stands in zip(REGROUP_STEPS, self._standing(step_ms), strict=True):
+            if self._due(which, int(self.links["used"][free & stands].sum()), step):
+                left = np.flatnonzero(stands & (self.links["owner"] == 0))
+                changed |= self._group(self.tables.edges_of(left), step, step_ms)
+        if changed or step % REGROUP_STEPS["young"] == 0:
             changed |= self._unite(step_ms)
         return changed
 
-    def _due(self, which: str, edges: int, step: int, most_steps: int) -> bool:
+    def _due(self, which: str, edges: int, step: int) -> bool:
         """Tell whether links are to be grouped anew: their edges grew, or it is long ago."""
+        most_steps = REGROUP_STEPS[which]
         last_edges, last_step = self.grouped.get(which, (0, -most_steps))
         due = edges > (1 + self.settings.regroup_growth) * last_edges or (edges and step - last_step >= most_steps)
         if due:
             self.grouped[which] = edges, step
         return bool(due)
 
-    def _group(self, edges: I64, of: I64, step: int, step_ms: int) -> set[int]:
-        """Group free links by their accounts, `of` the link rows of the edges; return the campaigns with news."""
+    def _group(self, edges: I64, step: int, step_ms: int) -> set[int]:
+        """Group free links by their accounts, given their edges; return the campaigns with news."""
         changed: set[int] = set()
         if not len(edges):
             return changed
-        few = few_each(self.edges["account"][edges], self.edges["link"][edges])
-        edges, of = edges[few], of[few]
-        link_rows, link = np.unique(of, return_inverse=True)
-        _, account = np.unique(self.edges["account"][edges], return_inverse=True)
+        edges = edges[few_each(self.edges["account"][edges], self.edges["link"][edges])]
+        link_rows, link = numbered(self.edges["of"][edges], len(self.links))
+        _, account = self.tables.people(edges)
         label = components(link, account, self.links["kind"][link_rows])
-        uses, worth = self._worth(label, link_rows, label[link], account, self.edges["count"][edges])
+        uses, worth = self._worth(label, link_rows, label[link], account, self.edges["count"][edges], step_ms)
         order = np.argsort(label[link], kind="stable")
         order = order[worth[label[link[order]]]]
         bounds = np.flatnonzero(np.diff(label[link[order]], prepend=-1, append=-1))
@@ -307,24 +301,31 @@ class CampaignPartition:
             if number:
                 changed.add(number)
             else:
-                self.links["read_uses"][link_rows[link[mine]]] = uses[label[link[mine[0]]]]
+                mine = link_rows[link[mine]]
+                self.links["read_uses"][mine] = uses[label[link[order[begin]]]]
+                self.links["read_ms"][mine] = step_ms
         for number in sorted(changed & self.campaigns.keys()):
-            self._reread(self.campaigns[number], step_ms)
+            self._reread_when_due(self.campaigns[number], step_ms)
         return changed
 
-    def _worth(self, label: I64, link_rows: I64, of: I64, account: I64, count: I64) -> tuple[I64, Mask]:
-        """Return each group's uses, and which groups to read: those of enough accounts.
+    def _worth(self, label: I64, link_rows: I64, of: I64, account: I64, count: I32, step_ms: int) -> tuple[I64, Mask]:
+        """Return each group's uses, and which groups to read: those of enough accounts, with news.
 
-        Of too many, those with news since they were last read and found to be no campaign, the largest first.
+        What was read and found to be no campaign reads the same until its uses grow. But for what goes by time, such
+        as how its accounts behave otherwise: so it is read again when an hour has passed, unless there are too many.
+        Of those the largest come first.
         """
         groups, people = int(label.max()) + 1, int(account.max()) + 1
         uses = np.bincount(of, count, groups).astype(np.int64)
         size = np.bincount(np.unique(of * people + account) // people, minlength=groups)
-        worth = size >= self.settings.least_accounts
+        before, read_ms = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+        np.maximum.at(before, label, self.links["read_uses"][link_rows])
+        np.maximum.at(read_ms, label, self.links["read_ms"][link_rows])
+        news = (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
+        long_ago = step_ms - read_ms >= HOUR_MS
+        worth = (size >= self.settings.least_accounts) & (news | long_ago)
         if worth.sum() > MOST_READ:
-            before = np.zeros(groups, np.int64)
-            np.maximum.at(before, label, self.links["read_uses"][link_rows])
-            worth &= (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
+            worth &= news
             cut(worth, np.zeros(groups, np.int8), size, MOST_READ)
         return uses, worth
 
@@ -387,7 +388,7 @@ class CampaignPartition:
         """Read one group; return the number of the campaign it founded or extended, 0 if neither."""
         s = self.settings
         edges, link_rows = self._sharing_content(edges, link_rows)
-        keys = np.unique(self.edges["account"][edges])
+        keys = self.accounts.keys[self.tables.people(edges)[0]]
         if len(keys) < s.least_accounts:
             return 0
         known = belongs_to(set(keys.tolist()), self._holding(keys), s.overlap)
@@ -428,12 +429,13 @@ class CampaignPartition:
 
     def _attach(self, campaign: Campaign, edges: I64, link_rows: I64, step_ms: int) -> bool:
         """Give the campaign those of the links that are mostly its members'; return whether there were any."""
-        rows, link = np.unique(link_rows, return_inverse=True)
-        member = self.accounts["campaign"][self.accounts.lookup(self.edges["account"][edges])] == campaign.number
+        rows, link = numbered(link_rows, len(self.links))
+        member = self.accounts["campaign"][self.edges["who"][edges]] == campaign.number
         least = self.settings.overlap if campaign.severity == "watch" else NOBODY_ELSE
         mostly = np.bincount(link, member) >= least * np.bincount(link)
         mostly &= self._purity(rows, step_ms, newborn=campaign.newborn) >= PURE
         self.links["owner"][rows[mostly]] = campaign.number
+        campaign.touched += int(mostly[link].sum())
         return bool(mostly.any())
 
     def _found(self, step: int, edges: I64, link_rows: I64, *, newborn: bool) -> Campaign:
@@ -441,8 +443,14 @@ class CampaignPartition:
         identity = campaign_id(step, self.links.keys[np.unique(link_rows)].tolist())
         return Campaign(max(self.campaigns, default=0) + 1, identity, first, last, newborn)
 
+    def _reread_when_due(self, campaign: Campaign, step_ms: int) -> None:
+        """Read a campaign afresh when much of its edges changed or came with new links, or when it is long ago."""
+        if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= REREAD_MS:
+            self._reread(campaign, step_ms)
+
     def _reread(self, campaign: Campaign, step_ms: int) -> None:
         """Read a campaign afresh over those of its links that are still its own, and admit, escalate or dissolve it."""
+        campaign.touched = 0
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
         self.links["owner"][owned[self._purity(owned, step_ms, newborn=campaign.newborn) < COMMON_PROPERTY]] = 0
         of = self.edges["of"]
@@ -516,15 +524,18 @@ class CampaignPartition:
         said = ~np.isin(self.links["kind"][link_rows], _IDENTITY)
         if not said.any():
             return edges, link_rows
-        keep = np.isin(self.edges["account"][edges], self.edges["account"][edges[said]])
+        who = self.edges["who"]
+        sharing = np.zeros(len(self.accounts), np.bool_)
+        sharing[who[edges[said]]] = True
+        keep = sharing[who[edges]]
         return edges[keep], link_rows[keep]
 
     def _told(self, edges: I64, readings: list[Reading], step_ms: int) -> list[Reading]:
         """Tell the observer, if there is one, how the group of these edges reads; return the readings, conduct too."""
-        rows = self.accounts.lookup(np.unique(self.edges["account"][edges]))
+        rows, _ = self.tables.people(edges)
         readings = readings + self.conducts.read(rows, step_ms)
         if self._observer:
-            self._observer(self._names(set(self.edges["account"][edges].tolist())), readings)
+            self._observer(self._names(set(self.accounts.keys[rows].tolist())), readings)
         return readings
 
     def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:

@@ -20,7 +20,7 @@ from detector.campaign.group import GroupColumns
 from detector.campaign.link import WORDS, mix
 from detector.campaign.observation import CAPABILITIES, AccountFacts
 from detector.campaign.table import Table, cut
-from detector.event import I8, I64, LABELS, U64, Mask, hash64
+from detector.event import I8, I32, I64, LABELS, U64, Mask, hash64
 from detector.stages.conduct import COLUMNS
 
 _LINK_COLUMNS: Final = (
@@ -82,6 +82,8 @@ class CandidateTables:
             owner="<i4",
             seen_ms="<i8",
             read_uses="<i8",  # of its group, when that was last read and found to be no campaign
+            read_ms="<i8",  # when that was
+            used="<i4",  # by so many accounts that are here: the number of its edges
         )
         self.edges = Table(
             link="<u8",
@@ -117,11 +119,12 @@ class CandidateTables:
             self.links[name][link_rows] = getattr(record.links, name)
         of, who = link_rows[record.edges.link], accounts[record.edges.account]
         link, account = record.links.value[record.edges.link], self.accounts.keys[who]
-        rows, _ = self.edges.rows_of(mix(link ^ mix(account, 1), 2) | np.uint64(1))
+        rows, new = self.edges.rows_of(mix(link ^ mix(account, 1), 2) | np.uint64(1))
         for name, column in (("link", link), ("account", account), ("of", of), ("who", who)):
             self.edges[name][rows] = column
         for name in _EDGE_COLUMNS:
             self.edges[name][rows] = getattr(record.edges, name)
+        np.add.at(self.links["used"], self.edges["of"][new], 1)
         np.maximum.at(self.links["seen_ms"], of, record.edges.last_ms)
         return rows
 
@@ -141,6 +144,14 @@ class CandidateTables:
         later = self._indexed + np.flatnonzero(wanted[self.edges["of"][self._indexed :]])
         return np.concatenate([np.sort(self._order[place]), later])
 
+    def people(self, edges: I64) -> tuple[I64, I64]:
+        """Return the accounts (rows) of some edges in the order of their keys, and which of these each edge is of."""
+        rows, index = numbered(self.edges["who"][edges], len(self.accounts))
+        order = np.argsort(self.accounts.keys[rows])
+        place = np.empty(len(rows), np.int64)
+        place[order] = np.arange(len(rows))
+        return rows[order], place[index]
+
     def group(
         self,
         edges: I64,
@@ -153,10 +164,9 @@ class CandidateTables:
 
         `age_of` tells the age class of account rows that began at such times, `recent` which link rows are new.
         """
-        keys, account = np.unique(self.edges["account"][edges], return_inverse=True)
-        links, link = np.unique(link_rows, return_inverse=True)
-        rows = self.accounts.lookup(keys)
-        first = np.full(len(keys), np.iinfo(np.int64).max)
+        rows, account = self.people(edges)
+        links, link = numbered(link_rows, len(self.links))
+        first = np.full(len(rows), np.iinfo(np.int64).max)
         np.minimum.at(first, account, self.edges["first_ms"][edges])
         labels, asked = self.accounts["labels"][rows], self.accounts["requests_24h"][rows]
         totals = labels.sum(axis=1)
@@ -169,8 +179,8 @@ class CandidateTables:
             established_on=self.links["established"][links],
             items_sampled=self.links["items_sampled"][links],
             items_repeated=self.links["items_repeated"][links],
-            link=link.astype(np.int64),
-            account=account.astype(np.int64),
+            link=link,
+            account=account,
             count=self.edges["count"][edges].astype(np.int64),
             first_ms=self.edges["first_ms"][edges],
             last_ms=self.edges["last_ms"][edges],
@@ -217,6 +227,7 @@ class CandidateTables:
         if not stay.all():
             self.ids = [name for name, held in zip(self.ids, stay.tolist(), strict=True) if held]
             edges["who"][:] = accounts.compact(stay)[edges["who"]]
+        links["used"][:] = np.bincount(edges["of"], minlength=len(links))
         self._indexed = 0
         return gone
 
@@ -230,3 +241,16 @@ class CandidateTables:
         for name in ("accounts", "links", "edges"):
             getattr(self, name).load(parts[name])
         self._indexed = 0
+
+
+def numbered(rows: I64 | I32, size: int) -> tuple[I64, I64]:
+    """Return the distinct ones of some rows of a table of `size` rows, ascending, and which of these each is.
+
+    Where they are many beside the table, they are counted rather than sorted.
+    """
+    if 8 * len(rows) < size:
+        distinct, index = np.unique(rows, return_inverse=True)
+        return distinct.astype(np.int64), index
+    there = np.zeros(size, np.bool_)
+    there[rows] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[rows]

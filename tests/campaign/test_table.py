@@ -31,6 +31,28 @@ def test_an_index_finds_the_row_of_every_key_put_in_and_of_no_other(parts: list[
     assert index.lookup(u64(every)).tolist() == [known.get(key, -1) for key in every]
 
 
+@given(st.lists(st.tuples(st.sets(KEYS, max_size=60), st.randoms(use_true_random=False)), max_size=8))
+def test_an_index_whose_rows_are_renumbered_forgets_what_is_gone_and_may_be_given_it_again(parts) -> None:
+    index, known = HashIndex(8), dict[int, int]()
+    for part, chance in parts:
+        new = sorted(part - known.keys())
+        index.insert(u64(new), np.arange(len(known), len(known) + len(new)))
+        keys = [*known, *new]
+        left = [key for key in keys if chance.random() < 0.5]
+        known = {key: row for row, key in enumerate(left)}
+        index.renumber(np.array([known.get(key, -1) for key in keys], np.int64))
+        assert index.lookup(u64([*keys, *part])).tolist() == [known.get(key, -1) for key in [*keys, *part]]
+
+
+def test_an_index_gives_back_the_room_of_what_is_gone() -> None:
+    index = HashIndex(8)
+    keys = np.arange(1, 100_001, dtype=np.uint64)
+    index.insert(keys, np.arange(100_000))
+    index.renumber(np.where(keys <= 10, keys.astype(np.int64) - 1, -1))
+    assert index.slots < 2_000
+    assert index.lookup(u64([1, 10, 11])).tolist() == [0, 9, -1]
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 5)), max_size=60), st.integers(0, 30))
 def test_of_too_many_rows_the_oldest_of_each_standing_go_and_of_equal_ones_the_first(rows, most: int) -> None:
     stays = np.array([stay for stay, _, _ in rows], np.bool_)
