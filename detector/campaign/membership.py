@@ -24,12 +24,12 @@ from typing import Final
 
 import numpy as np
 
-from detector.campaign.link import IDENTITY, WORDS
+from detector.campaign.link import ASKED, IDENTITY
 from detector.campaign.observation import LinkKind
 from detector.event import F64, I8, I32, I64, U8, Mask
 
 CONVINCING: Final = 0.93
-_LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4}
+_LINKS_PER_TEXT: Final = {LinkKind.FRAGMENT: 4, LinkKind.MIXTURE: 2}
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
 LEAST_TYPICAL: Final = 5.0  # requests: what is typical is never taken for less, when it says who asks too much
@@ -53,12 +53,13 @@ for _kind, _weight in {
     LinkKind.NETWORK: 0.2,
     LinkKind.CLIENT: 0.5,
     LinkKind.BLOCK: 0.95,
+    LinkKind.MIXTURE: 0.95,
 }.items():
     _WEIGHT[_kind] = _weight
 _WEIGHT.flags.writeable = False
 _IDENTITY: Final = np.array([int(kind) for kind in IDENTITY])
 _PAID: Final = np.array([int(LinkKind.PAYMENT), int(LinkKind.BLOCK)])
-_WORDS: Final = np.array([int(kind) for kind in WORDS])
+_WORDS: Final = np.array([int(kind) for kind in ASKED])
 
 
 def through(account: I64, kind: U8, count: I64 | I32, accounts: int) -> F64:

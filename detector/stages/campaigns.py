@@ -24,7 +24,7 @@ from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import NOBODY_ELSE, RANK, Campaign, apart, belongs_to, campaign_id, merge
 from detector.campaign.group import GroupColumns, Reading, attributed, components, few_each, in_common, read, typical
-from detector.campaign.link import IDENTITY, WORDS
+from detector.campaign.link import ASKED, IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
@@ -46,7 +46,7 @@ REGROUP_RECENT_STEPS: Final = 60  # and those that are new: there are many
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
 _PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
-_TIES: Final = [*_WORDS, *_PAID]  # of one operator
+_TIES: Final = [*map(int, ASKED), *_PAID]  # of one operator
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link

@@ -38,7 +38,9 @@ from detector.stores import Message
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 SAMPLE: Final = 16  # texts kept per content link, the smallest hashes: a uniform sample of distinct texts
-_SAMPLED: Final = np.array([LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TAIL, LinkKind.FRAGMENT, LinkKind.SKELETON])
+_SAMPLED: Final = np.array(
+    [LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TAIL, LinkKind.FRAGMENT, LinkKind.SKELETON, LinkKind.MIXTURE]
+)
 _BORN: Final = np.array(sorted(WORDS - {LinkKind.TEXT} | {LinkKind.SHAPE}))
 _FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
 _PAIRS: Final = ("kind", "count", "items", "item", "output_tokens", "first_ms", "last_ms")
