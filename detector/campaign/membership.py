@@ -53,7 +53,7 @@ for _kind, _weight in {
     LinkKind.NETWORK: 0.2,
     LinkKind.CLIENT: 0.5,
     LinkKind.BLOCK: 0.95,
-    LinkKind.MIXTURE: 0.95,
+    LinkKind.MIXTURE: 0.88,
 }.items():
     _WEIGHT[_kind] = _weight
 _WEIGHT.flags.writeable = False
