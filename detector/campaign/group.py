@@ -41,7 +41,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from detector.campaign.link import IDENTITY, WORDS, mix
+from detector.campaign.link import ASKED, IDENTITY, mix
 from detector.campaign.membership import through
 from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import purity, surprise
@@ -213,7 +213,7 @@ def typical(group: GroupColumns) -> float:
     Identity links do not count: somebody's payment goes with everything that they ask.
     """
     kind = group.kind[group.link]
-    words = np.isin(kind, [int(k) for k in WORDS])
+    words = np.isin(kind, [int(k) for k in ASKED])
     asked = through(group.account[words], kind[words], group.count[words], len(group.age))
     return float(np.median(asked[asked > 0])) if words.any() else -1.0
 

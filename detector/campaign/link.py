@@ -22,7 +22,15 @@ from detector.decoders.columns import canonical
 from detector.event import F32, I8, I32, U64, EventBatch, hash64
 
 CONTENT: Final = frozenset(
-    {LinkKind.TEXT, LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TAIL, LinkKind.FRAGMENT, LinkKind.SKELETON}
+    {
+        LinkKind.TEXT,
+        LinkKind.TEMPLATE,
+        LinkKind.HEAD,
+        LinkKind.TAIL,
+        LinkKind.FRAGMENT,
+        LinkKind.SKELETON,
+        LinkKind.MIXTURE,
+    }
 )
 """Kinds that say what is asked."""
 
@@ -52,6 +60,9 @@ WORDS: Final = frozenset(
     }
 )
 """Kinds that hold a prompt's own words; a structure or a length profile is common property."""
+
+ASKED: Final = WORDS | {LinkKind.MIXTURE}
+"""Kinds by which requests are an account's part of a group. A mixture is made of words, but is not born with them."""
 
 _M1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _M2: Final = np.uint64(0x94D049BB133111EB)

@@ -25,13 +25,14 @@ from typing import Final
 
 import numpy as np
 
-from detector.campaign.link import IDENTITY, WORDS
+from detector.campaign.link import ASKED, IDENTITY
 from detector.campaign.observation import LinkKind
 from detector.event import F64, I8, I32, I64, U8, Mask
 
 CONVINCING: Final = 0.93
 _LINKS_PER_TEXT: Final = np.ones(256)
 _LINKS_PER_TEXT[LinkKind.FRAGMENT] = 4
+_LINKS_PER_TEXT[LinkKind.MIXTURE] = 2
 _LINKS_PER_TEXT.flags.writeable = False
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 CORROBORATES: Final = 0.1  # of the requests through its links, from which a kind of what is said counts in full
@@ -57,12 +58,13 @@ for _kind, _weight in {
     LinkKind.NETWORK: 0.2,
     LinkKind.CLIENT: 0.5,
     LinkKind.BLOCK: 0.95,
+    LinkKind.MIXTURE: 0.88,
 }.items():
     _WEIGHT[_kind] = _weight
 _WEIGHT.flags.writeable = False
 _IDENTITY: Final = np.array([int(kind) for kind in IDENTITY])
 _PAID: Final = np.array([int(LinkKind.PAYMENT), int(LinkKind.BLOCK)])
-_WORDS: Final = np.array([int(kind) for kind in WORDS])
+_WORDS: Final = np.array([int(kind) for kind in ASKED])
 
 
 def through(account: I64, kind: U8, count: I64 | I32, accounts: int) -> F64:

@@ -45,6 +45,7 @@ class LinkKind(IntEnum):
     CLIENT = 16  # TLS print with user agent
     BLOCK = 17  # a presented reasoning block
     PROFILE = 18  # the narrow cell of an account's behaviour profile
+    MIXTURE = 19  # a sample of the templates that an account keeps coming back to
 
 
 CAPABILITIES: Final = ("coding", "agentic", "reasoning", "vision", "writing", "math", "data", "other")

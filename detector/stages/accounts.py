@@ -30,15 +30,15 @@ import numpy.typing as npt
 
 from detector import score
 from detector.account import AccountRecord
-from detector.campaign.link import links_of
-from detector.campaign.observation import CAPABILITIES
+from detector.campaign.link import links_of, mix
+from detector.campaign.observation import CAPABILITIES, LinkKind
 from detector.event import F32, I64, EventBatch, Mask, hash64
 from detector.signals import SIGNALS, Signal
 from detector.signals.canary import Canary
 from detector.stages.records import Records
 from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message
-from detector.window import activity, rest
+from detector.window import activity, mixture, rest
 from detector.window.clock import UNSET, PartitionClock
 from detector.window.columns import AccountColumns, Column
 from detector.window.recent import RecentIds
@@ -117,7 +117,7 @@ class AccountStage:
         self._records = Records(settings.hash_key)
         self._table = np.empty(_FIRST_CAPACITY, activity.ROW)
         self._known = np.empty(_FIRST_CAPACITY, activity.KNOWN)
-        self._partition = np.full(_FIRST_CAPACITY, -1, np.int32)
+        self._partition = np.full(_FIRST_CAPACITY, -1, np.int16)
         self._account = np.zeros(_FIRST_CAPACITY, np.uint64)
         self._dirty = np.zeros(_FIRST_CAPACITY, bool)
         self._is_open = np.zeros(_FIRST_CAPACITY, bool)
@@ -255,7 +255,7 @@ class AccountStage:
                 activity.grown(self._known, start, capacity),
             )
             more = capacity - len(self._partition)
-            self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
+            self._partition = np.concatenate([self._partition, np.full(more, -1, np.int16)])
             self._account = np.concatenate([self._account, np.zeros(more, np.uint64)])
             self._dirty = np.concatenate([self._dirty, np.zeros(more, bool)])
             self._is_open = np.concatenate([self._is_open, np.zeros(more, bool)])
@@ -366,18 +366,21 @@ class AccountStage:
         active = cells.row[heads]
         self._open = np.concatenate([self._open, active[~self._is_open[active]]])
         self._is_open[active] = self._dirty[active] = True
-        return self._pairs(batch, rows, step, at_ms)
+        return self._pairs(batch, rows, step, at_ms, clock)
 
-    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64) -> npt.NDArray[Any]:
+    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64, clock: I64) -> npt.NDArray[Any]:
         links = links_of(batch)
+        again, mixtures = mixture.mixtures_of(self._table, rows, mixture.templates_of(batch.sketches), clock)
+        mixed = np.full(mixtures.size, LinkKind.MIXTURE, np.uint8)
         model_values = np.array([hash64(model, 0) for model in batch.models], np.uint64)
         self._models.update(zip(model_values.tolist(), batch.models, strict=True))
-        event = np.concatenate([np.arange(len(batch)), links.event])
+        event = np.concatenate([np.arange(len(batch)), links.event, *[again] * mixture.BANDS])
         tokens = np.clip(np.nan_to_num(batch.output_tokens), 0, 1e12).astype(np.int64)
         pairs = np.empty(len(event), PAIR)
         pairs["row"], pairs["step"] = rows[event], step[event]
-        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind])
-        pairs["value"] = np.concatenate([model_values[batch.model], links.value])
+        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind, mixed])
+        values = mix(mixtures.T.ravel(), LinkKind.MIXTURE)
+        pairs["value"] = np.concatenate([model_values[batch.model], links.value, values])
         pairs["item"] = batch.sketches.text[event]
         pairs["item"][: len(batch)] = 0
         pairs["output_tokens"] = tokens[event]
@@ -396,7 +399,7 @@ class AccountStage:
         if not len(rows):
             return
         settings, table = self._settings, self._table
-        step = table["open_step"][rows]
+        step = table["open_step"][rows].astype(np.int64)
         end_ms = (step + 1) * settings.cadence_ms
         renewed = rows[self._known["next_ms"][rows] < end_ms]
         for row, opened in zip(renewed.tolist(), table["open_step"][renewed].tolist(), strict=True):
@@ -441,7 +444,7 @@ class AccountStage:
     def _share_signups(self, rows: I64, step: I64, end_ms: I64) -> None:
         """Note the links of the records of these accounts: once a day, and when a record brings others."""
         table, links = self._table, self._known["links"][rows]
-        day = ((end_ms - 1) // activity.DAY_MS).astype(np.int32)
+        day = ((end_ms - 1) // activity.DAY_MS).astype(np.int16)
         due = np.flatnonzero(
             (links != 0) & ((table["signup_day"][rows] != day) | (table["signup_links"][rows] != links))
         )

@@ -35,7 +35,7 @@ from detector.campaign.group import (
     typical,
     units,
 )
-from detector.campaign.link import IDENTITY, WORDS
+from detector.campaign.link import ASKED, IDENTITY, WORDS
 from detector.campaign.membership import CLEAN, belongs, through
 from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import age_class, proven, purity
@@ -57,7 +57,7 @@ REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
 _PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
-_TIES: Final = [*_WORDS, *_PAID]  # of one operator
+_TIES: Final = [*map(int, ASKED), *_PAID]  # of one operator
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link

@@ -38,7 +38,9 @@ from detector.stores import Message
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 SAMPLE: Final = 16  # texts kept per content link, the smallest hashes: a uniform sample of distinct texts
-_SAMPLED: Final = np.array([LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TAIL, LinkKind.FRAGMENT, LinkKind.SKELETON])
+_SAMPLED: Final = np.array(
+    [LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TAIL, LinkKind.FRAGMENT, LinkKind.SKELETON, LinkKind.MIXTURE]
+)
 _BORN: Final = np.array(sorted(WORDS - {LinkKind.TEXT} | {LinkKind.SHAPE}))
 _FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
 _PAIRS: Final = ("kind", "count", "items", "item", "output_tokens", "first_ms", "last_ms")
@@ -62,6 +64,7 @@ class LinkSettings:
     least_purity: float = 0.7  # a link stands out only when so much of its young surplus is beyond chance
     newborn_accounts: int = 15  # a newborn link is told as soon as so many accounts share it
     newborn_days: float = 7.0  # a link first seen so recently is newborn
+    mixture_hours: float = 12.0  # a mixture is told when it has gone on for so long: a class with one sheet is over
     common_accounts: int = 256  # shared by so many without surprise: common
     idle_days: float = 7.0  # an edge or link not used for so long is forgotten
     filter_slots: int = 1 << 20  # of the first-seen filter: links seen from one account only, 24 bytes each
@@ -327,6 +330,8 @@ class LinkPartition:
         nats = surprise(young, established, self.share)
         stands_out = nats > bar(len(links), s.false_discovery)
         stands_out &= purity(young, established, self.share) >= s.least_purity
+        lasting = step_ms - links["born_ms"][touched] >= int(s.mixture_hours * HOUR_MS)
+        stands_out &= lasting | (links["kind"][touched] != LinkKind.MIXTURE)
         recent = newborn(links["born_ms"][touched], self.start_ms + DAY_MS, step_ms, int(s.newborn_days * DAY_MS))
         recent &= (accounts >= s.newborn_accounts) & np.isin(links["kind"][touched], _BORN)
         paid = (links["kind"][touched] == LinkKind.PAYMENT) | (links["kind"][touched] == LinkKind.BLOCK)

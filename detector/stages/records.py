@@ -57,7 +57,7 @@ class Records:
             return
         record = past[-1]
         links = self.links[row] = links_of_record(record, self._hash_key)
-        known["links"][row] = hash64(repr(links), 0) if links else 0
+        known["links"][row] = hash64(repr(links), 0) & 0xFFFFFFFF if links else 0
         known["created_ms"][row] = -1 if record.created_ms is None else record.created_ms
         known["status_ms"][row] = -1 if record.status_ms is None else record.status_ms
         known["org"][row] = hash64(record.org_id, self._hash_key) if record.org_id else 0

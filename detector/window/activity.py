@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.event import F32, I64, LABELS, OUTCOMES, U64, EventBatch, Mask
-from detector.window import distinct
+from detector.window import distinct, mixture
 from detector.window.columns import AccountColumns, Column
 from detector.window.tiles import LIMIT, NEVER, U32, Level
 
@@ -100,7 +100,6 @@ ROW: Final = np.dtype(
         ("first_seen_ms", "<i8"),
         ("newest_ms", "<i8"),  # newest event time in the windows
         ("last_ms", "<i8"),  # time of the event that arrived last
-        ("open_step", "<i8"),  # the step in which it was active and that is not closed yet
         ("hours", "<u8"),  # bit i: active i hours before the hour of newest_ms
         (
             "prefix",
@@ -109,17 +108,16 @@ ROW: Final = np.dtype(
         ("requests", "<i8"),
         ("output_tokens", "<i8"),
         ("judged_ms", "<i8"),
-        ("signup_links", "<u8"),  # hash of the record's links as last told
         ("marks", "<u8", (MARKS.slots, MARK_WORDS)),
         ("capabilities", "<u4", (CAPABILITY_CLASSES,)),
         ("labels", "<u4", (len(LABELS),)),
-        ("signup_day", "<i4"),  # day on which they were told
+        ("open_step", "<i4"),  # in which it was active and that is not closed yet: steps of a second until 2038
+        ("signup_links", "<u4"),  # hash of the record's links as last told
         ("last_limit", "<f4"),  # max_tokens of the event that arrived last
         ("unjudged", "<i4"),  # requests since the last judgement
         ("score", "<f4"),
         ("told_score", "<f4"),  # the score last told, 0 when not raised
-        ("requests_24h", "<f4"),  # as of the last judgement, as are the next three
-        ("active_hours_24h", "<f4"),
+        ("requests_24h", "<f4"),  # as of the last judgement, as are the next two and active_hours_24h
         ("refused_24h", "<f4"),
         ("single_turn_24h", "<f4"),
         ("stamps_5m", "<i4", (FIVE_MINUTES.slots,)),
@@ -134,9 +132,12 @@ ROW: Final = np.dtype(
         ("tiles_7d", "<u4", (WEEK.slots, len(Volume))),
         ("tiles_45d", "<u4", (SIX_WEEKS.slots, len(Volume))),
         ("tiles_24h", "<u4", (DAY.slots, AMOUNTS)),
+        ("signup_day", "<i2"),  # on which the record's links were told
+        *mixture.FIELDS,
+        ("active_hours_24h", "u1"),
     ]
 )
-"""One account: 64-bit fields first, the whole a multiple of 8 bytes, so that every field is aligned."""
+"""One account: wide fields first, narrow ones last, the whole a multiple of 8 bytes, so that every field is aligned."""
 
 STAMPED: Final = (FIVE_MINUTES, HOUR, DAY, WEEK, SIX_WEEKS, MARKS)
 _VOLUME_LEVELS: Final = (FIVE_MINUTES, HOUR, WEEK, SIX_WEEKS)
@@ -147,7 +148,7 @@ KNOWN: Final = np.dtype(
         ("status_ms", "<i8"),
         ("org", "<u8"),
         ("next_ms", "<i8"),  # when the next record takes effect
-        ("links", "<u8"),  # hash of the links that the record has, 0 for none
+        ("links", "<u4"),  # hash of the links that the record has, 0 for none
         ("quota", "<f4"),
         ("tier", "i1"),
         ("status", "i1"),

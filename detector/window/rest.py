@@ -22,7 +22,7 @@ from detector.event import I64
 from detector.window.activity import ROW, STAMPED, fresh
 from detector.window.tiles import NEVER, U32
 
-VERSION: Final = 1
+VERSION: Final = 2
 _WORDS: Final = ROW.itemsize // 4
 _BITMAP: Final = (_WORDS + 7) // 8
 _DEFAULT: Final = fresh(1).view(np.uint32).reshape(1, _WORDS)
