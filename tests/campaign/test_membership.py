@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from detector.campaign.membership import belongs
 from detector.campaign.observation import LinkKind
+from detector.event import Mask
 
 YOUNG, ESTABLISHED, UNKNOWN = 1, 2, 0
 AMONG = {"typical": 7.5, "share_of_established": 0.3}
@@ -75,6 +76,27 @@ def test_several_pure_links_of_a_kind_are_better_than_one() -> None:
 def test_the_parts_of_one_prompt_are_worth_no_more_than_the_purest_of_them() -> None:
     """A popular prompt shows as template, head and fragments at once."""
     assert not member([(T, 0.7), (H, 0.7), (LinkKind.FRAGMENT, 0.7), (LinkKind.TAIL, 0.7)] * 3)
+
+
+def test_what_is_met_in_a_few_of_many_prompts_does_not_corroborate_them() -> None:
+    """A customer's prompts all begin as the campaign's do, and some happen to hold its fragments."""
+    kinds = [H, *[LinkKind.FRAGMENT] * 4]
+
+    def prompts(fragments: int) -> Mask:
+        return belongs(
+            np.zeros(5, np.int64),
+            np.array(kinds, np.uint8),
+            np.ones(5),
+            np.array([1000, *[fragments] * 4], np.int32),
+            np.zeros(5, np.bool_),
+            np.array([YOUNG], np.int8),
+            np.array([1000], np.int64),
+            **AMONG,
+            newborn=False,
+        )
+
+    assert not prompts(20).any()
+    assert prompts(100).all()
 
 
 def test_a_busy_account_that_met_the_words_of_a_campaign_in_passing_stays_out() -> None:
@@ -153,8 +175,8 @@ def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -
             *columns(own),
             np.array(ages[account : account + 1], np.int8),
             requests[:1],
+            **AMONG,
             newborn=newborn,
-            typical=7.5,
         )
         assert alone[0] == together[account]
 
@@ -163,7 +185,7 @@ def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -
 def test_one_more_link_never_drives_a_young_account_out(edges, ages) -> None:
     requests = np.full(5, 12, np.int64)
     before = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=False)
-    after = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, newborn=False, typical=7.5)
+    after = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, **AMONG, newborn=False)
     assert (after >= before).all()
 
 

@@ -308,6 +308,41 @@ def test_an_established_customer_who_tries_the_prompt_once_is_not_drawn_in() -> 
     assert flagged(told(harvest(), visit)) == set(HARVEST)
 
 
+OLD = [who for who in PEOPLE if int(who[1:]) % 7][:4]
+
+
+@pytest.mark.parametrize(("old", "belong"), [(OLD[:2], False), (OLD, True)])
+def test_one_or_two_old_customers_among_many_new_accounts_are_no_aged_accounts(old: list[str], belong: bool) -> None:
+    asks = harvest(HARVEST + old)
+
+    def opening(minute: int) -> list[Row]:
+        return [(who, LinkKind.HEAD, f"opening {link}", item) for who, _, link, item in asks(minute)]
+
+    findings = told(asks, opening, hours=27)
+    assert flagged(findings) == {*HARVEST, *(old if belong else [])}
+    first_day = [f for f in findings if f.time_ms < START + DAY]
+    assert flagged(first_day) == set(HARVEST)
+
+
+def test_two_campaigns_whose_accounts_ask_evenly_in_the_words_of_both_are_one_though_they_ask_much_else() -> None:
+    """A reseller's accounts ask other things in the main; what they ask in a campaign's words is what tells."""
+    halves = HARVEST[:20], HARVEST[20:]
+
+    def apart(minute: int) -> list[Row]:
+        first = [*harvest(halves[0], "one")(minute), *harvest(halves[1], "two")(minute)]
+        return (
+            first if minute < 120 else [*first, *harvest(halves[0], "two")(minute), *harvest(halves[1], "one")(minute)]
+        )
+
+    def else_(minute: int) -> list[Row]:
+        return [(who, T, f"{who} {minute // 30}", f"{minute} {i}") for who in HARVEST for i in range(2)]
+
+    (records,) = candidates_of(recorded(apart, else_, hours=5))
+    state = partition_of()
+    findings_of(state, records)
+    assert [len(campaign.merged_from) for campaign in state.campaigns.values()] == [1]
+
+
 def test_a_second_pool_that_takes_over_the_template_joins_the_campaign() -> None:
     second = [f"h{i}" for i in range(200, 240)]
 
