@@ -108,7 +108,7 @@ def components(
     links, accounts = len(kind), int(account.max(initial=-1)) + 1
     identity = np.isin(kind, [int(k) for k in IDENTITY])
     said = ~identity[link]
-    mixed = kind == LinkKind.MIXTURE
+    mixed: Mask = kind == LinkKind.MIXTURE
     ones = np.ones(len(link), np.int32)
     matrix: Any = sparse.csr_array((ones, (link, account)), (links, accounts))
     content: Any = sparse.csr_array((ones[said], (link[said], account[said])), (links, accounts))
@@ -116,7 +116,7 @@ def components(
 
     def joins(row: I64, col: I64, shared: I64) -> Mask:
         smaller, larger = np.minimum(size[row], size[col]), np.maximum(size[row], size[col])
-        enough = (shared >= least_shared) & (shared >= overlap * smaller) & (mixed[row] == mixed[col])
+        enough: Mask = (shared >= least_shared) & (shared >= overlap * smaller) & (mixed[row] == mixed[col])
         chance = np.minimum(larger[enough] / max(accounts, 1), MOST_BY_CHANCE)
         enough[enough] = _beyond_chance(shared[enough], smaller[enough], chance)
         return enough
