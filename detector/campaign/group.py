@@ -104,11 +104,13 @@ def components(
 
     Two links join when they share at least `least_shared` accounts and `overlap` of the smaller one,
     and that is not what chance gives: a link that most accounts have, such as a length profile, holds
-    most of any other. Identity links take part only through the component most of their accounts are in.
+    most of any other. A mixture joins mixtures only: each of its templates is held by all who have it, and by everybody
+    else besides. Identity links take part only through the component most of their accounts are in.
     """
     links, accounts = len(kind), int(account.max(initial=-1)) + 1
     identity = np.isin(kind, [int(k) for k in IDENTITY])
     said = ~identity[link]
+    mixed: Mask = kind == LinkKind.MIXTURE
     ones = np.ones(len(link), np.int32)
     matrix: Any = sparse.csr_array((ones, (link, account)), (links, accounts))
     content: Any = sparse.csr_array((ones[said], (link[said], account[said])), (links, accounts))
@@ -116,7 +118,7 @@ def components(
 
     def joins(row: I64, col: I64, shared: I64) -> Mask:
         smaller, larger = np.minimum(size[row], size[col]), np.maximum(size[row], size[col])
-        enough = (shared >= least_shared) & (shared >= overlap * smaller)
+        enough: Mask = (shared >= least_shared) & (shared >= overlap * smaller) & (mixed[row] == mixed[col])
         chance = np.minimum(larger[enough] / max(accounts, 1), MOST_BY_CHANCE)
         enough[enough] = _beyond_chance(shared[enough], smaller[enough], chance)
         return enough

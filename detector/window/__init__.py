@@ -2,6 +2,7 @@
 
 tiles      sliding windows as stamped rings of tiles
 distinct   how many different addresses, clients, end users: bitmaps; how concentrated the templates are
+mixture    which templates it keeps coming back to: what equal choices of them share
 clock      what event time it is in a partition, and which events are late or ahead
 recent     which event ids were seen lately
 columns    the numbers that signals read

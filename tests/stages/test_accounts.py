@@ -76,7 +76,7 @@ def stream(seed: int, n: int) -> EventBatch:
         block=few[rng.integers(0, 4, n)] * (rng.random(n) < 0.1),
         block_foreign=rng.integers(-1, 2, n),
         sketches_text=few[rng.integers(0, 4, n)] * (rng.random(n) < 0.7),
-        sketches_template=few[rng.integers(0, 2, n)],
+        sketches_template=few[rng.integers(0, 4, n)],
         sketches_labels=rng.integers(0, 64, n),
         records=records,
     )
