@@ -16,7 +16,6 @@ is NaN where it cannot be known. Which harmless group each one is there for:
     duration         goes on for hours and days     a class: an hour or two
     single_turn      question and answer            conversations
     extraction       reasoning, grading, generation ordinary questions
-    breadth          several wordings, by everybody one popular prompt, or a few
     identity         payment, card or client shared independent customers
     spread           from many networks             a class, an office, a campus: in one place
     size             many                           a team
@@ -257,7 +256,6 @@ def read(group: GroupColumns, members: GroupColumns | None = None) -> list[Readi
         _spread(own),
         _single_turn(group),
         _extraction(group),
-        _breadth(group),
     ]
 
 
@@ -407,19 +405,4 @@ def _extraction(group: GroupColumns) -> Reading:
         share,
         0.02,
         f"{share:.0%} of its requests extract reasoning, grade answers or generate training data",
-    )
-
-
-def _breadth(group: GroupColumns) -> Reading:
-    """Read off openings: a prompt has one, so those that an account shares are as many different wordings."""
-    openings = group.kind[group.link] == LinkKind.HEAD
-    if not openings.any():
-        return Reading("breadth", float("nan"), None, 1.0, "how many different prompts its accounts share is unknown")
-    each = float(np.median(np.bincount(group.account[openings], minlength=len(group.age))))
-    return Reading(
-        "breadth",
-        ramp(each, 2.0, 6.0),
-        each,
-        1.0,
-        f"half of its accounts share {each:.0f} or more differently worded prompts; users of one tool share one or two",
     )

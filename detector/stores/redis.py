@@ -34,7 +34,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptErr
 from detector.errors import ConfigError, Fenced, Unavailable
 from detector.stores import Claim, Commit, Message
 
-LAYOUT: Final = "1"
+LAYOUT: Final = "2"
 """Version of the keys above. A worker that finds another one refuses to start."""
 
 _SCAN_ROWS: Final = 10_000

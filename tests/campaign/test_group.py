@@ -292,17 +292,6 @@ def test_a_harvester_asks_little_else_and_people_do() -> None:
     assert strength("concentration", group(**even(), requests=np.full(40, 100))) == 0
 
 
-def test_a_pool_shares_several_prompts_and_the_users_of_one_tool_one_or_two() -> None:
-    def shared(prompts: int) -> GroupColumns:
-        return group([H] * prompts, {(prompt, account): 2 for prompt in range(prompts) for account in range(40)})
-
-    assert strength("breadth", shared(2)) == 0
-    assert strength("breadth", shared(6)) == 1
-    passers_by = {(prompt, account): 2 for prompt in range(6) for account in range(40) if prompt == 0 or account < 19}
-    assert strength("breadth", group([H] * 6, passers_by)) == 0
-    assert math.isnan(strength("breadth", group([T], {(0, account): 2 for account in range(40)})))
-
-
 def test_a_campaign_goes_on_and_a_class_is_over() -> None:
     assert strength("duration", group(**even())) == 1
     assert strength("duration", group(**even(), last_ms=np.full(40, HOUR))) == 0
@@ -362,7 +351,7 @@ COUNTS = st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 30)), st.in
 def test_every_reading_is_a_share_or_unknown_and_has_a_sentence_with_a_number(counts, kinds, known: bool) -> None:
     n = max(account for _, account in counts) + 1
     readings = read(group(kinds, counts, harvest_labels=np.full(n, 0.3 if known else np.nan)))
-    assert len({one.name for one in readings}) == len(readings) == 11
+    assert len({one.name for one in readings}) == len(readings) == 10
     check(readings)
 
 
