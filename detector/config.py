@@ -416,7 +416,7 @@ def _from_file(path: Path | None, known: Mapping[str, Setting]) -> Iterator[tupl
         tables = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError("--config", f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError("--config", f"{path} is not TOML: {error}") from None
     yield from _named(_flat(tables, ""), known, f"file {path}")
 

@@ -25,7 +25,7 @@ from detector.signals import Signal
 from detector.stages.campaigns import CampaignPartition
 from detector.stages.journal import Journal
 from detector.stages.records import Records
-from detector.stores import Store
+from detector.stores import Store, read_back
 from detector.window import activity, rest
 from detector.window.columns import Column
 
@@ -63,7 +63,8 @@ async def account(store: Store, config: Config, account_id: str) -> str | None:
         row = (await store.rows("accounts", partition, [key])).get(key)
         if row is not None:
             state = await _campaigns(store, config)
-            return _account_text(config, account_id, row, state.campaign_of(account_id))
+            with read_back(f"accounts:{partition}"):
+                return _account_text(config, account_id, row, state.campaign_of(account_id))
     return None
 
 
@@ -75,8 +76,10 @@ async def campaign(store: Store, config: Config, identity: str) -> str | None:
 
 async def _campaigns(store: Store, config: Config) -> CampaignPartition:
     state = CampaignPartition(config.campaigns)
-    for record in Journal().restore(await store.rows("campaigns", 0), state):
-        state.absorb(record)
+    rows = await store.rows("campaigns", 0)
+    with read_back("campaigns:0"):
+        for record in Journal().restore(rows, state):
+            state.absorb(record)
     return state
 
 
@@ -110,7 +113,7 @@ def _known(config: Config, account_id: str, tail: bytes, end_ms: int) -> Any:
     for name in ("created_ms", "status_ms", "tier", "status"):
         known[name] = -1
     known["quota"] = np.nan
-    records = Records(config.privacy.key)
+    records = Records(config.privacy.key, config.accounts.most_records)
     records.load(0, tail)
     records.apply(0, account_id, end_ms, known)
     return known

@@ -240,6 +240,8 @@ class Service:
             (metrics.STEPS, {"stage": "links"}, links["steps"]),
             (metrics.STEPS, {"stage": "campaigns"}, campaigns["steps"]),
             (metrics.DROPPED, {"bound": "event_ids"}, accounts["ids_passed_over"]),
+            (metrics.DROPPED, {"bound": "records"}, self._accounts.records_dropped),
+            (metrics.DROPPED, {"bound": "models"}, accounts["models_dropped"]),
             *(
                 (metrics.DROPPED, {"bound": bound}, links[f"{bound}_dropped"])
                 for bound in ("edges", "links", "accounts")

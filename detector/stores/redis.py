@@ -32,7 +32,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisClusterException, RedisError
 
 from detector.errors import ConfigError, Fenced, Unavailable
-from detector.stores import Claim, Commit, Message
+from detector.stores import Claim, Commit, Message, read_back
 
 LAYOUT: Final = "1"
 """Version of the keys above. A worker that finds another one refuses to start."""
@@ -112,15 +112,17 @@ class RedisStore:
         token, epoch, offset, pairs = answer
         if isinstance(pairs, dict):
             pairs = list(itertools.chain.from_iterable(pairs.items()))
-        outboxes = {int(pairs[at]): pairs[at + 1] for at in range(0, len(pairs), 2)}
+        with read_back(f"{stage}:{partition}"):
+            outboxes = {int(pairs[at]): pairs[at + 1] for at in range(0, len(pairs), 2)}
+            claim = Claim(
+                token=int(token),
+                epoch=int(epoch),
+                offset=int(offset) if offset else None,
+                outbox=[message for one in sorted(outboxes) for message in _outbox_decoder.decode(outboxes[one])],
+            )
         self._epochs = {held: last for held, last in self._epochs.items() if held[:2] != (stage, partition)}
-        self._epochs[stage, partition, int(token)] = int(epoch)
-        return Claim(
-            token=int(token),
-            epoch=int(epoch),
-            offset=int(offset) if offset else None,
-            outbox=[message for one in sorted(outboxes) for message in _outbox_decoder.decode(outboxes[one])],
-        )
+        self._epochs[stage, partition, claim.token] = claim.epoch
+        return claim
 
     async def rows(self, stage: str, partition: int, keys: Sequence[str] | None = None) -> dict[str, bytes]:
         """Return the rows of these keys that exist, in one round trip; all rows, in steps, when `keys` is None.
