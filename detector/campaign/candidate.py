@@ -16,6 +16,7 @@ from detector.campaign.observation import (
     Judged,
     check_judged,
     check_lengths,
+    check_links,
     check_rows,
     check_step,
 )
@@ -78,18 +79,23 @@ def encode(candidates: Candidates) -> bytes:
 def decode(data: bytes) -> Candidates:
     """Return the candidates of a record; raise DecodeError when it is not one."""
     found = wire.decode(Candidates, data)
-    facts, links, edges = found.facts, found.links, found.edges
     try:
-        check_step(found.source, found.step)
-        if not 0 <= found.young_share <= 1:
-            raise ValueError(f"a share of {found.young_share}")
-        check_judged(found.judged)
-        for columns in (facts, links, edges):
-            check_lengths(*(getattr(columns, name) for name in columns.__dataclass_fields__))
-        models = [account for account, _, _ in found.models]
-        check_rows("account", len(facts.ids), edges.account, found.judged.account, models)
-        check_rows("link", len(links.value), edges.link)
-        check_rows("count", MOST_ROWS, [count for _, _, count in found.models])
+        _check(found)
     except (OverflowError, TypeError, ValueError) as error:
         raise DecodeError("internal_malformed", f"Candidates: {error}") from None
     return found
+
+
+def _check(found: Candidates) -> None:
+    """Raise what `decode` turns into its error where parts do not fit each other."""
+    check_step(found.source, found.step)
+    if not 0 <= found.young_share <= 1:
+        raise ValueError(f"a share of {found.young_share}")
+    check_judged(found.judged)
+    for columns in (found.facts, found.links, found.edges):
+        check_lengths(*(getattr(columns, name) for name in columns.__dataclass_fields__))
+    check_links(found.links.value)
+    models = [account for account, _, _ in found.models]
+    check_rows("account", len(found.facts.ids), found.edges.account, found.judged.account, models)
+    check_rows("link", len(found.links.value), found.edges.link)
+    check_rows("count", MOST_ROWS, [count for _, _, count in found.models])

@@ -229,6 +229,12 @@ def check_lengths(*columns: Sequence[Any] | npt.NDArray[Any]) -> None:
         raise ValueError("columns of different lengths")
 
 
+def check_links(values: U64) -> None:
+    """Raise ValueError when a link has no value: tables take 0 for an empty place."""
+    if not values.all():
+        raise ValueError("a link without a value")
+
+
 def check_rows(name: str, most: int, *columns: Sequence[int] | npt.NDArray[Any]) -> None:
     """Raise ValueError when a number is not in [0, most)."""
     for column in columns:
@@ -249,6 +255,7 @@ def decode(data: bytes) -> Observations:
         judged = wire.decode(Judged, told) if told else _NOBODY
         check_step(source, step)
         check_judged(judged)
+        check_links(pairs["value"])
         check_rows("account", len(ids), pairs["account"], judged.account, [account for account, _, _ in models])
         check_rows("count", MOST_ROWS, [count for _, _, count in models])
     except (msgspec.MsgspecError, OverflowError, TypeError, ValueError) as error:

@@ -21,6 +21,7 @@ from detector.errors import ConfigError
 from detector.event import LABELS, hash64
 from detector.finding import Finding
 from detector.runtime.security import store_arguments
+from detector.runtime.terminal import visible
 from detector.signals import Signal
 from detector.stages.campaigns import CampaignPartition
 from detector.stages.journal import Journal
@@ -105,7 +106,7 @@ def _account_text(config: Config, account_id: str, row: bytes, campaign_id: str 
         f"  score           {total:.3f}",
         *_readings(signals, strengths[:, 0], columns),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _known(config: Config, account_id: str, tail: bytes, end_ms: int) -> Any:
@@ -150,7 +151,7 @@ def _campaign_text(finding: Finding) -> str:
         f"  accounts        {finding.accounts_total:,}: {', '.join(members[:_MEMBERS_SHOWN])}"
         + (f" and {more:,} more" if more > 0 else ""),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _plain(value: Any) -> str:

@@ -30,7 +30,7 @@ from detector.campaign import weights
 from detector.decoders import REASONS, Reject, decode, decode_accounts, repartitioned
 from detector.decoders.json_lines import is_json
 from detector.errors import ConfigError, DecodeError, DetectorError, InputError
-from detector.event import COLUMNS, MAX_ACCOUNT_ID_BYTES, Sketches
+from detector.event import COLUMNS, MAX_ACCOUNT_ID_BYTES
 from detector.pipeline import Pipeline, PipelineSettings
 from detector.runtime.files import chunks_of
 from detector.simulate import simulate
@@ -46,15 +46,14 @@ SETTINGS: Final = PipelineSettings(
     CampaignSettings(sources=1, least_accounts=3, watch_at=0.1, hash_key=KEY),
 )
 REQUIRED: Final = {"id": "r1", "time_ms": 1_780_000_000_000, "account_id": "a1", "model": "m"}
-FULL: Final = {
-    **REQUIRED,
-    **{"v": 1, "operation": "chat", "outcome": "ok", "status": 200, "thinking": "enabled", "n": 1, "top_p": 0.5},
-    **{"input_tokens": 10, "output_tokens": 2.0, "max_tokens": 4096, "temperature": 0.7, "stream": True},
-    **{"prompt_text": 'Grade "x" from 1 to 5.\nThink \ud83d\ude00.', "system_text": "be brief", "capability": "coding"},
-    **{"ip": "10.1.2.3", "user_agent": "ua", "tls_ja4": "t13", "asn": 64512, "tools_hash": "00000000000000ff"},
-    **{"session_id": "s", "reasoning_block_hash": "h", "reasoning_block_issuer": "a1/s/m", "message_count": 3},
-    "account": {"created_ms": 1_770_000_000_000, "tier": "pro", "payment_fp": "p", "card_bin": "4", "signup_ip": "::1"},
-}
+FULL: Final = REQUIRED | json.loads("""
+{"v": 1, "operation": "chat", "outcome": "ok", "status": 200, "thinking": "enabled", "n": 1, "top_p": 0.5,
+ "input_tokens": 10, "output_tokens": 2.0, "max_tokens": 4096, "temperature": 0.7, "stream": true,
+ "prompt_text": "Grade \\"x\\" from 1 to 5.\\nThink \\ud83d\\ude00.", "system_text": "be brief", "capability": "coding",
+ "ip": "10.1.2.3", "user_agent": "ua", "tls_ja4": "t13", "asn": 64512, "tools_hash": "00000000000000ff",
+ "session_id": "s", "reasoning_block_hash": "h", "reasoning_block_issuer": "a1/s/m", "message_count": 3,
+ "account": {"created_ms": 1770000000000, "tier": "pro", "payment_fp": "p", "card_bin": "4", "signup_ip": "::1"}}
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ def texts(value: bytes) -> int:
     found, bad = likeness.decode([text])
     if bool(found.known[0]) == bool(len(bad)) and text:
         raise broken("a string is a sketch or is none", text)
-    return len(Sketches.__dataclass_fields__) and 2
+    return 2
 
 
 def _one(**fields: Any) -> bytes:
@@ -153,11 +152,13 @@ def _one(**fields: Any) -> bytes:
 def event_seeds() -> list[bytes]:
     """Events alone, by the line, and damaged in ways that are mended."""
     crowd = [json.dumps({**FULL, "id": f"r{i}", "account_id": f"a{i % 4}"}).encode() for i in range(12)]
+    sketch = likeness.encode(likeness.sketch(["Say some words to me."], KEY))[0]
+    damaged_text = _one(user_agent="\ud800").replace(b"m", b"\xff")
     return [
         *(_one(), json.dumps(FULL).encode(), json.dumps(FULL, indent=1).encode(), b"\n".join(crowd), b"{}", b"[1.5e9]"),
-        *(_one(max_tokens=10**400), _one(prompt_text="\\ud83d\ude00"), _one(user_agent="\ud800").replace(b"m", b"\xff")),
-        *(_one(account={"created_ms": 12.0}), _one(v=2), _one(prompt_sketch=likeness.encode(likeness.sketch(["a b"], KEY))[0])),
-    ]  # fmt: skip
+        *(_one(max_tokens=10**400), _one(prompt_text="\\ud83d\ude00"), damaged_text),
+        *(_one(account={"created_ms": 12.0}), _one(v=2), _one(prompt_sketch=sketch)),
+    ]
 
 
 @cache
@@ -318,23 +319,27 @@ def _file_seeds() -> list[bytes]:
     return [plain, gzip.compress(plain), zstandard.compress(plain), zstandard.compress(b"") + zstandard.compress(plain)]
 
 
+def _stage_seeds() -> list[bytes]:
+    return [*(b"\0" + seed for seed in event_seeds()), account_seeds()[4] + b"\0" + event_seeds()[3]]
+
+
+def _text_seeds() -> list[bytes]:
+    sketch = likeness.encode(likeness.sketch(["Say 1, 2 and 3 words to me, please."], KEY))[0]
+    return [b"You are a grader. Read 'this' and say: 5/7!", "日本語 é\u0301 🙂".encode(), sketch.encode()]
+
+
 TARGETS: Final = (
     Target("events", events, event_seeds),
     Target("accounts", accounts, account_seeds),
-    Target("stages", stages, lambda: [b"\0" + seed for seed in event_seeds()] + [account_seeds()[4] + b"\0" + event_seeds()[3]]),
-    Target("texts", texts, lambda: [b"You are a grader. Read 'this' and say: 5/7!", "日本語 é\u0301 🙂".encode(), *likeness_seeds()]),
+    Target("stages", stages, _stage_seeds),
+    Target("texts", texts, _text_seeds),
     Target("observations", observations, lambda: world()["observations"]),
     Target("candidates", candidates, lambda: world()["candidates"]),
     Target("rows", rows, lambda: world()["rows"]),
     Target("settings", settings, _settings_seeds),
     Target("weights", weight_files, _weights_seeds),
     Target("files", files, _file_seeds),
-)  # fmt: skip
-
-
-def likeness_seeds() -> list[bytes]:
-    """A sketch as a gateway sends it."""
-    return [text.encode() for text in likeness.encode(likeness.sketch(["Say 1, 2 and 3 words to me, please."], KEY))]
+)
 
 
 ODD: Final = (b"\0", b"\xff", b'"', b"\\", b"\n", b"9" * 400, b"[" * 2_000, b"\\ud800", b"-1", b"null", b"1e999")
@@ -369,7 +374,7 @@ def damaged(seed: bytes, rng: Random) -> bytes:
         return seed[:at] + rng.choice(ODD) + seed[at + rng.randrange(9) :]
     if how == 3:
         return seed[:at] + seed[at // 2 :]
-    head, _, body = seed.rpartition(b"\0") if seed[:1].isalpha() else (b"", b"", seed)
+    body = seed.rpartition(b"\0")[2] if seed[:1].isalpha() else seed
     for read, write in ((msgspec.msgpack.decode, msgspec.msgpack.encode), (json.loads, msgspec.json.encode)):
         for whole in (seed, body):
             try:
