@@ -73,7 +73,7 @@ def one(name: str, seconds: int) -> int:
     atheris: ModuleType | None = None
     if importlib.util.find_spec("atheris"):
         atheris = importlib.import_module("atheris")
-        with atheris.instrument_imports(include=["detector"]):
+        with atheris.instrument_imports(include=["detector", "aiohttp"]):
             targets = importlib.import_module("tests.fuzz.targets")
     else:
         targets = importlib.import_module("tests.fuzz.targets")

@@ -10,10 +10,15 @@ every seed and a few mutations of each.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import json
 import math
+import re
+import socket
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,11 +31,13 @@ import numpy as np
 import zstandard
 
 from detector import config, likeness
+from detector.api import Check, application, serve
 from detector.campaign import weights
 from detector.decoders import REASONS, Reject, decode, decode_accounts, repartitioned
 from detector.decoders.json_lines import is_json
 from detector.errors import ConfigError, DecodeError, DetectorError, InputError
 from detector.event import COLUMNS, MAX_ACCOUNT_ID_BYTES
+from detector.metrics import Recorder
 from detector.pipeline import Pipeline, PipelineSettings
 from detector.runtime.files import chunks_of
 from detector.simulate import simulate
@@ -261,6 +268,61 @@ def kept_rows(stage: bytes) -> dict[str, bytes]:
     }
 
 
+# -- who can reach the port ------------------------------------------------------------------------
+
+
+class _Well:
+    """A worker that is well."""
+
+    def alive(self) -> list[Check]:
+        return [Check("progress", ok=True)]
+
+    async def ready(self) -> list[Check]:
+        return [Check("store", ok=True)]
+
+
+@cache
+def _port() -> int:
+    """Start the server in a thread of its own, for as long as this process lives; return its port."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    app = application(_Well(), Recorder())
+    return asyncio.run_coroutine_threadsafe(serve(app, "127.0.0.1", 0), loop).result()[1]
+
+
+def http(value: bytes) -> int:
+    """Whoever knocks at the port gets an answer that is no failure of ours, or none; the next one is served."""
+    here = ("127.0.0.1", _port())
+    with socket.create_connection(here, timeout=10) as first, socket.create_connection(here, timeout=10) as second:
+        with contextlib.suppress(ConnectionError):  # it need not read all before it refuses
+            first.sendall(value)
+        second.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        served = b"".join(iter(lambda: second.recv(1 << 16), b""))
+        if not served.startswith(b"HTTP/1.0 200 "):
+            raise broken("the next one is served", served[:200])
+        first.setblocking(False)  # what it was to be told is there by now; who sent half a request is told nothing
+        with contextlib.suppress(ConnectionError, BlockingIOError):
+            answer = first.recv(1 << 20)
+            if answer and not re.match(rb"HTTP/\d\.\d [234]\d\d ", answer):
+                raise broken("a request is answered or refused", answer[:200])
+            if b"Traceback" in answer or b"/detector/" in answer:
+                raise broken("an answer tells nothing of the inside", answer[:2000])
+    return 1
+
+
+def _http_seeds() -> list[bytes]:
+    pages = [b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % page for page in (b"/metrics", b"/healthz", b"/readyz?a=%00%ff")]
+    body = b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"
+    upgrade = b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nContent-Length: 99999999999\r\n\r\nabc"
+    return [
+        *pages,
+        pages[0] * 3,
+        body,
+        upgrade,
+        b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\n" + b"A: b\r\n" * 999 + b"\r\n",
+    ]
+
+
 # -- what an operator gives ------------------------------------------------------------------------
 
 _FOLDER: Final = tempfile.TemporaryDirectory(prefix="doors")
@@ -336,6 +398,7 @@ TARGETS: Final = (
     Target("observations", observations, lambda: world()["observations"]),
     Target("candidates", candidates, lambda: world()["candidates"]),
     Target("rows", rows, lambda: world()["rows"]),
+    Target("http", http, _http_seeds),
     Target("settings", settings, _settings_seeds),
     Target("weights", weight_files, _weights_seeds),
     Target("files", files, _file_seeds),
