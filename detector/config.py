@@ -85,6 +85,9 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
         str, _doc("Name of this worker that outlives it (a pod's): a restart within session_ms moves no partitions")
     ] = ""
     fetch_bytes: Annotated[int, _doc("Most that one fetch of a partition brings", ge=65_536)] = 4_194_304
+    unpacked_bytes: Annotated[
+        int, _doc("A compressed batch that unpacks to more is passed over, whatever its packed size", ge=65_536)
+    ] = 67_108_864
     metadata_ms: Annotated[int, _doc("So soon it is noticed that a topic was made or grew", ge=100)] = 30_000
     ca_file: Annotated[str, _doc("Certificates to trust; empty: those of the system")] = ""
     cert_file: Annotated[str, _doc("Our own certificate, where the broker asks for one")] = ""

@@ -128,6 +128,7 @@ class Service:
                 session_seconds=config.kafka.session_ms / 1000,
                 instance=config.kafka.instance or None,
                 fetch_bytes=config.kafka.fetch_bytes,
+                unpacked_bytes=config.kafka.unpacked_bytes,
                 partitions={
                     topics.requests: range(topics.partitions, topics.partitions + 1),
                     # To these we write ourselves, by number: more than we need are no harm.
