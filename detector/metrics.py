@@ -208,8 +208,8 @@ DROPPED: Final = Meter(
     "records in batches that unpack to more than kafka.unpacked_bytes (batches; the log names their offsets, "
     "batch_cannot_be_unpacked); edges (pairs of account and link), links and accounts beyond links.most_edges, "
     "most_links and most_accounts; candidate_ ones beyond the same of campaigns; campaigns, members of one and account "
-    "alerts beyond campaigns.most_campaigns, most_members and campaigns.alerts.most_alerts. steps and candidate_steps were closed "
-    "without their slowest source, at most_waiting_bytes: what it says of them is counted later",
+    "alerts beyond campaigns.most_campaigns, most_members and campaigns.alerts.most_alerts. steps and candidate_steps "
+    "were closed without their slowest source, at most_waiting_bytes: what it says of them is counted later",
     "Raise the bound if memory allows, or add workers; detection goes on with less",
     (("bound", BOUNDS),),
 )
