@@ -104,6 +104,8 @@ class Service:
 
     def __init__(self, config: Config, recorder: Recorder | None = None) -> None:
         """Connect nothing yet; raise ConfigError for what cannot work."""
+        if not config.privacy.key:  # names can then be chosen that have one hash, and would count as one account
+            log.warning("identifiers_are_hashed_without_a_secret", setting="privacy.hash_key")
         self._config = config
         self._recorder = recorder or Recorder()
         topics, stream = config.topics, config.stream

@@ -1,10 +1,11 @@
 """Coverage-guided fuzzing of every door, one after the other, each in a process of its own.
 
-    python -m tests.fuzz [--seconds 60] [--only events --only rows]
+    python -m tests.fuzz [--seconds 60] [--only events --only rows] [--blind]
 
 Atheris (libFuzzer) where it is installed: it sees which lines of ours an input reaches, and goes on from what reached
 new ones. What it found is kept in .cache/fuzz/NAME for the next run. Half of the mutations are its own, on bytes;
-the others change a value of the record (`targets.damaged`). Elsewhere the latter alone, from the seeds: no coverage.
+the others change a value of the record (`targets.damaged`). Elsewhere, or `--blind`, the latter alone, from the seeds:
+no coverage, and some ten times as many inputs.
 The first input that breaks a promise, takes ten seconds or two gigabytes ends the run with 1, and is kept.
 """
 
@@ -34,23 +35,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--seconds", type=int, default=60, help="for each door")
     parser.add_argument("--only", action="append", default=[], metavar="DOOR")
+    parser.add_argument("--blind", action="store_true", help="without coverage, and faster")
     parser.add_argument("--door", help=argparse.SUPPRESS)  # the child's
     options = parser.parse_args()
     if options.door:
-        return one(options.door, options.seconds)
-    if importlib.util.find_spec("atheris") is None:
+        return one(options.door, options.seconds, blind=options.blind)
+    if not options.blind and importlib.util.find_spec("atheris") is None:
         print("atheris is not installed: random damages of the seeds, without coverage")
     names = [target.name for target in importlib.import_module("tests.fuzz.targets").TARGETS]
     if unknown := set(options.only) - set(names):
         parser.error(f"there is no door {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    failed = [name for name in options.only or names if not passed(name, options.seconds)]
+    failed = [name for name in options.only or names if not passed(name, options.seconds, blind=options.blind)]
     print(f"broken: {', '.join(failed)}" if failed else "every promise held")
     return int(bool(failed))
 
 
-def passed(name: str, seconds: int) -> bool:
+def passed(name: str, seconds: int, *, blind: bool) -> bool:
     """Run a door in a process of its own, which libFuzzer ends as it likes; print a line, or what it said."""
-    command = [sys.executable, "-m", "tests.fuzz", "--door", name, "--seconds", str(seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz",
+        "--door",
+        name,
+        "--seconds",
+        str(seconds),
+        *["--blind"][: int(blind)],
+    ]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     said = done.stdout + done.stderr
@@ -68,10 +79,10 @@ def passed(name: str, seconds: int) -> bool:
     return True
 
 
-def one(name: str, seconds: int) -> int:
+def one(name: str, seconds: int, *, blind: bool) -> int:
     """Fuzz one door in this process."""
     atheris: ModuleType | None = None
-    if importlib.util.find_spec("atheris"):
+    if not blind and importlib.util.find_spec("atheris"):
         atheris = importlib.import_module("atheris")
         with atheris.instrument_imports(include=["detector", "aiohttp"]):
             targets = importlib.import_module("tests.fuzz.targets")

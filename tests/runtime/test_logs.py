@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from detector.config import Log
+from detector.config import Log, load
+from detector.runtime.live import Service
 from detector.runtime.logs import MOST_CHARS, configure
 
 
@@ -70,6 +71,13 @@ def test_an_exception_is_logged_without_the_values_of_variables(stream: io.Strin
         structlog.get_logger("x").exception("oops")
     assert "ValueError" in stream.getvalue()
     assert prompt not in stream.getvalue()
+
+
+@pytest.mark.parametrize(("key", "warned"), [("", True), ("0000000000000007", False)])
+def test_a_worker_without_a_secret_says_so(key: str, warned: bool) -> None:
+    with structlog.testing.capture_logs() as said:
+        Service(load(None, {"DETECTOR_STORE_KIND": "memory", "DETECTOR_PRIVACY_HASH_KEY": key}))
+    assert ("identifiers_are_hashed_without_a_secret" in [line["event"] for line in said]) == warned
 
 
 def test_libraries_log_in_the_same_form_and_only_what_matters(stream: io.StringIO) -> None:
