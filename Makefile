@@ -102,7 +102,7 @@ sbom: $(VENV)/audit ## build/sbom.json: what the lock names, as CycloneDX
 		-o build/sbom.json requirements.lock 2>/dev/null
 	@echo "build/sbom.json: $$(grep -c '"purl"' build/sbom.json) components"
 
-audit: $(VENV)/audit ## known vulnerabilities of what the lock names; exit code 3 where that cannot be looked up
+audit: $(VENV)/audit ## known vulnerabilities of what the lock names; fails, and says so, where they cannot be looked up
 	@$(VENV)/audit/bin/python deploy/audit/audit.py requirements.lock
 
 $(VENV)/audit: deploy/audit/requirements.txt
