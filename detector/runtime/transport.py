@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -45,6 +45,7 @@ from faust.transport.drivers import TRANSPORTS, aiokafka
 from faust.types import TP, ConsumerMessage
 
 from detector.errors import Unavailable
+from detector.runtime import unpacking
 from detector.runtime.unpacking import Unpackable
 
 SCHEME: Final = "detector-batch"
@@ -84,7 +85,8 @@ class Chunks(faust.Schema[Any, Any]):
 class Records(PartitionRecords):
     """Records as the parser makes them: a `ConsumerRecord` says again what the chunk says, at the price of parsing.
 
-    A batch that cannot be unpacked is passed over and told: whoever reads it anew, however often, cannot either.
+    A batch that cannot be unpacked is passed over and told: whoever reads it anew, however often, cannot either. It is
+    the last of its fetch, and so is the one that fills the bound: what follows is fetched again.
     """
 
     told: Callable[[TP, int, int], None]
@@ -92,28 +94,29 @@ class Records(PartitionRecords):
     def _consumer_record(self, _tp: Any, record: Any) -> Any:
         return record
 
-    def __next__(self) -> Any:
-        while True:
-            try:
-                return super().__next__()
-            except Unpackable as error:
-                batch = self._records.last
-                place = {"topic": self._tp.topic, "partition": self._tp.partition, "offset": batch.base_offset}
-                log.error("batch_cannot_be_unpacked", **place, end=batch.next_offset, error=str(error))  # noqa: TRY400
-                self.told(TP(self._tp.topic, self._tp.partition), batch.base_offset, batch.next_offset)
-                self.next_fetch_offset = batch.next_offset
-                self._records_iterator = self._unpack_records()
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for record in self._records_iterator:  # noqa: UP028 - which would end it with us, and we may be asked again
+                yield record
+        except Unpackable as error:
+            batch = self._records.last
+            place = {"topic": self._tp.topic, "partition": self._tp.partition, "offset": batch.base_offset}
+            log.error("batch_cannot_be_unpacked", **place, end=batch.next_offset, error=str(error))  # noqa: TRY400
+            self.told(TP(self._tp.topic, self._tp.partition), batch.base_offset, batch.next_offset)
+            self.next_fetch_offset = batch.next_offset
 
 
-class _Batches:
-    """The batches of a fetch, and which of them is being read."""
+class Batches:
+    """The batches of a fetch until they have unpacked to as much as one of them may; and which one is being read."""
 
     def __init__(self, batches: Any) -> None:
         self._batches = batches
+        self._before = unpacking.counted.unpacked_bytes
         self.last: Any = None
 
     def has_next(self) -> bool:
-        return bool(self._batches.has_next())
+        unpacked = unpacking.counted.unpacked_bytes - self._before
+        return unpacked <= unpacking.counted.most_bytes and bool(self._batches.has_next())
 
     def next_batch(self) -> Any:
         self.last = self._batches.next_batch()
@@ -132,7 +135,7 @@ class _Fetcher(Fetcher):
                 records = result._partition_records  # noqa: SLF001
                 if not isinstance(records, Records):
                     records.__class__ = Records  # aiokafka has no way to choose it
-                    records._records, records.told = _Batches(records._records), self.told  # noqa: SLF001
+                    records._records, records.told = Batches(records._records), self.told  # noqa: SLF001
         return woken
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
@@ -22,12 +23,24 @@ _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_BYTES: Final = 16
 
 
+@dataclass(slots=True)
+class Counted:
+    """What was unpacked in this process so far, and the bound."""
+
+    unpacked_bytes: int = 0
+    most_bytes: int = 1 << 62
+
+
+counted: Final = Counted()
+
+
 class Unpackable(KafkaError):
     """A batch does not unpack, or not within the bound."""
 
 
 def bound(most_bytes: int) -> None:
     """From here on, let a batch unpack to `most_bytes` and raise Unpackable at one that would be more."""
+    counted.most_bytes = most_bytes
     codecs: dict[str, Callable[[bytes, int], bytes]] = {
         "gzip": _gzip,
         "snappy": _snappy,
@@ -41,9 +54,11 @@ def bound(most_bytes: int) -> None:
 
 def _within(unpack: Callable[..., bytes], most_bytes: int, payload: Any) -> bytes:
     try:
-        return unpack(bytes(payload), most_bytes)
+        unpacked = unpack(bytes(payload), most_bytes)
     except Exception as error:
         raise Unpackable(f"{type(error).__name__}: {error}") from error
+    counted.unpacked_bytes += len(unpacked)
+    return unpacked
 
 
 def _gzip(payload: bytes, most_bytes: int) -> bytes:
