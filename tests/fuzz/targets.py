@@ -218,7 +218,8 @@ def observations(value: bytes) -> int:
     stage = LinkStage(SETTINGS.links)
     stage.assign(0, {})
     try:
-        stage.absorb(0, [value])
+        with np.errstate(all="ignore"):  # numbers that no worker wrote may overflow; numpy would say so and go on
+            stage.absorb(0, [value])
     except DecodeError:
         return 1
     stage.drain(0)
@@ -230,7 +231,8 @@ def candidates(value: bytes) -> int:
     stage = CampaignStage(SETTINGS.campaigns)
     stage.assign(0, {})
     try:
-        stage.absorb(0, [value])
+        with np.errstate(all="ignore"):  # numbers that no worker wrote may overflow; numpy would say so and go on
+            stage.absorb(0, [value])
     except DecodeError:
         return 1
     stage.drain(0)
@@ -251,7 +253,8 @@ def rows(value: bytes) -> int:
     stage: Any = make(settings)
     others = kept_rows(name) if key.startswith(b"snapshot") or name == b"accounts" else {}
     try:
-        stage.assign(0, {**others, key.decode("utf-8", "replace"): row})
+        with np.errstate(all="ignore"):
+            stage.assign(0, {**others, key.decode("utf-8", "replace"): row})
     except DecodeError:
         return 1
     return 1
