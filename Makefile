@@ -20,7 +20,7 @@ ARGS ?=
 # A folder of recorded traffic and prompts for `make realistic`; it is not part of this repository.
 DATA ?=
 
-.PHONY: help demo test lint format bench bench-accounts bench-links evaluate evaluate-full evasion realistic fuzz chaos kafka schemas dashboards lock up down clean
+.PHONY: help demo test lint format bench bench-accounts bench-links evaluate evaluate-full evasion realistic fuzz properties sbom audit chaos kafka schemas dashboards lock up down clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,7 +66,15 @@ realistic: $(VENV)/.dev kafka ## recorded traffic and prompts through Kafka to t
 	@if [ -z "$(DATA)" ]; then echo "say where the recordings are: make realistic DATA=folder" >&2; exit 2; fi
 	@$(BIN)/python -m tests.bench.realistic --data $(DATA) $(ARGS)
 
-fuzz: $(VENV)/.dev ## the property tests with other examples each time, many of them   [ARGS="-k decode"]
+fuzz: $(VENV)/.fuzz ## every door under a coverage-guided fuzzer, a minute each   [ARGS="--seconds 600 --only rows"]
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+# Where there is no wheel of it, `make fuzz` goes without coverage and says so.
+$(VENV)/.fuzz: $(VENV)/.dev tests/fuzz/requirements.txt
+	@$(PIP) install --only-binary=:all: -r tests/fuzz/requirements.txt || echo "atheris cannot be had here"
+	@touch $@
+
+properties: $(VENV)/.dev ## the property tests with other examples each time, many of them   [ARGS="-k decode"]
 	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout 1800 $$(grep -rl 'from hypothesis' tests --include 'test_*.py') $(ARGS)
 
 chaos: $(VENV)/.dev kafka ## 2M events through 3 workers while they, Kafka, Redis and the network fail, half an hour   [ARGS="--seeds 1 --minutes 2"]
@@ -87,6 +95,18 @@ dashboards: $(VENV)/.dev ## deploy/grafana/dashboards from deploy/grafana/build.
 lock: $(VENV)/.dev ## resolve the dependencies anew into the two locks
 	@$(COMPILE) --upgrade --all-extras -o requirements-dev.lock
 	@$(COMPILE) -c requirements-dev.lock --extra build --extra compression --extra demo --extra replay -o requirements.lock
+
+sbom: $(VENV)/audit ## build/sbom.json: what the lock names, as CycloneDX
+	@mkdir -p build
+	@$(VENV)/audit/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+		-o build/sbom.json requirements.lock 2>/dev/null
+	@echo "build/sbom.json: $$(grep -c '"purl"' build/sbom.json) components"
+
+audit: $(VENV)/audit ## known vulnerabilities of what the lock names; fails, and says so, where they cannot be looked up
+	@$(VENV)/audit/bin/python deploy/audit/audit.py requirements.lock
+
+$(VENV)/audit: deploy/audit/requirements.txt
+	@$(PYTHON) -m venv $@ && $@/bin/pip install -q --only-binary=:all: -r $< && touch $@
 
 up: ## the deployment in containers, with traffic; dashboards at http://localhost:3000
 	@$(COMPOSE) --profile demo up --build --detach --wait

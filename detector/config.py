@@ -85,6 +85,9 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
         str, _doc("Name of this worker that outlives it (a pod's): a restart within session_ms moves no partitions")
     ] = ""
     fetch_bytes: Annotated[int, _doc("Most that one fetch of a partition brings", ge=65_536)] = 4_194_304
+    unpacked_bytes: Annotated[
+        int, _doc("A compressed batch that unpacks to more is passed over, whatever its packed size", ge=65_536)
+    ] = 67_108_864
     metadata_ms: Annotated[int, _doc("So soon it is noticed that a topic was made or grew", ge=100)] = 30_000
     ca_file: Annotated[str, _doc("Certificates to trust; empty: those of the system")] = ""
     cert_file: Annotated[str, _doc("Our own certificate, where the broker asks for one")] = ""
@@ -416,7 +419,7 @@ def _from_file(path: Path | None, known: Mapping[str, Setting]) -> Iterator[tupl
         tables = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError("--config", f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError("--config", f"{path} is not TOML: {error}") from None
     yield from _named(_flat(tables, ""), known, f"file {path}")
 

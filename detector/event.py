@@ -105,6 +105,19 @@ def hash64(text: str, key: int) -> int:
     return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"), key) or 1
 
 
+_PLACING: Final = np.uint64(hash("the places of keys") & 0xFFFF_FFFF_FFFF_FFFF | 1)
+
+
+def places(keys: U64, slots: int) -> U64:
+    """Return the first place of each key in an open-addressed table of `slots`, a power of two from 2 on.
+
+    It depends on Python's own secret of the process, because somebody who knew the places could choose names that all
+    go to one of them, and a look-up would take as long as there are names: `privacy.hash_key` is 0 by default, and
+    keys may come from a gateway. Nothing but time depends on a place.
+    """
+    return (keys * _PLACING) >> np.uint64(65 - slots.bit_length())
+
+
 @dataclass(frozen=True, slots=True)
 class Sketches:
     """What likeness keeps of n prompts; a row of zeros where there was no prompt (`known` False).

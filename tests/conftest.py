@@ -1,4 +1,4 @@
-"""Examples of property tests are the same in each run; `make fuzz` looks for new ones."""
+"""Examples of property tests are the same in each run; `make properties` looks for new ones."""
 
 from hypothesis import settings
 

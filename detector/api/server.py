@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from detector.api.health import Check, Status
@@ -46,12 +48,19 @@ def _page(checks: Callable[[], Awaitable[Sequence[Check]]]) -> Callable[[web.Req
     return page
 
 
+def _ours(record: logging.LogRecord) -> bool:
+    """Return whether a line is about more than a request that is none: who knocks must not be able to fill the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
     """Start to answer; return the runner, whose `cleanup()` ends it, and the port (for `port` 0: the one found).
 
     Raise Unavailable when the address cannot be had.
     """
-    runner = web.AppRunner(app, access_log=None)
+    logger = logging.getLogger(__name__)
+    logger.addFilter(_ours)
+    runner = web.AppRunner(app, access_log=None, logger=logger)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     try:

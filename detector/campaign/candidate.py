@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detector.campaign import wire
-from detector.campaign.observation import AccountFacts, Judged
+from detector.campaign.observation import (
+    MOST_ROWS,
+    AccountFacts,
+    Judged,
+    check_judged,
+    check_lengths,
+    check_links,
+    check_rows,
+    check_step,
+)
+from detector.errors import DecodeError
 from detector.event import F32, I32, I64, U8, U64
 
 
@@ -68,4 +78,24 @@ def encode(candidates: Candidates) -> bytes:
 
 def decode(data: bytes) -> Candidates:
     """Return the candidates of a record; raise DecodeError when it is not one."""
-    return wire.decode(Candidates, data)
+    found = wire.decode(Candidates, data)
+    try:
+        _check(found)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise DecodeError("internal_malformed", f"Candidates: {error}") from None
+    return found
+
+
+def _check(found: Candidates) -> None:
+    """Raise what `decode` turns into its error where parts do not fit each other."""
+    check_step(found.source, found.step)
+    if not 0 <= found.young_share <= 1:
+        raise ValueError(f"a share of {found.young_share}")
+    check_judged(found.judged)
+    for columns in (found.facts, found.links, found.edges):
+        check_lengths(*(getattr(columns, name) for name in columns.__dataclass_fields__))
+    check_links(found.links.value)
+    models = [account for account, _, _ in found.models]
+    check_rows("account", len(found.facts.ids), found.edges.account, found.judged.account, models)
+    check_rows("link", len(found.links.value), found.edges.link)
+    check_rows("count", MOST_ROWS, [count for _, _, count in found.models])

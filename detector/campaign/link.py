@@ -5,7 +5,8 @@ established accounts share is as good a link as one that forty new accounts shar
 it says is for the link stage. What is unknown (hash 0) links nobody.
 
 The values of different kinds are mixed with their kind, so a value alone identifies a link
-and spreads evenly over the link partitions.
+and spreads evenly over the link partitions. None is 0, which tables take for an empty place: a
+gateway's hash that is mixed into it can be computed.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def links_of(batch: EventBatch) -> Links:
         rows = np.flatnonzero(column)
         events.append(rows.astype(np.int32))
         kinds.append(np.full(len(rows), kind, np.uint8))
-        values.append(mix(column[rows], kind))
+        values.append(np.maximum(mix(column[rows], kind), np.uint64(1)))
     return Links(np.concatenate(events), np.concatenate(kinds), np.concatenate(values))
 
 
@@ -177,4 +178,4 @@ def links_of_record(record: AccountRecord, key: int) -> list[tuple[LinkKind, int
         found.append((LinkKind.EMAIL, hash64(record.email_domain.lower(), key)))
     if record.signup_ip:
         found.append((LinkKind.ADDRESS, hash64(canonical(record.signup_ip) or record.signup_ip, key)))
-    return [(kind, mix_one(value, kind)) for kind, value in found]
+    return [(kind, mix_one(value, kind) or 1) for kind, value in found]

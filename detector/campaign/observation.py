@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from detector.campaign import wire
 from detector.errors import DecodeError
@@ -166,6 +167,8 @@ PAIRS: Final = np.dtype(
 )
 """The columns of Pairs, as they lie in a record."""
 
+MOST_STEP: Final = 1 << 40  # of a millisecond even, some decades
+MOST_ROWS: Final = 1 << 31
 _VERSION: Final = 1
 _FACT_NAMES: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
 _NOBODY: Final = Judged(
@@ -210,6 +213,37 @@ def record_of(
     return msgspec.msgpack.encode((_VERSION, source, step, ids, facts, pairs, told, models))
 
 
+def check_step(source: int, step: int) -> None:
+    """Raise ValueError for a source or a step that cannot be."""
+    if not (-1 <= source < MOST_ROWS and -1 <= step <= MOST_STEP):
+        raise ValueError(f"step {step} of source {source}")
+
+
+def check_judged(judged: Judged) -> None:
+    """Raise ValueError when the columns are not of one length."""
+    check_lengths(judged.account, judged.tick_ms, judged.score, judged.strengths, judged.because)
+
+
+def check_lengths(*columns: Sequence[Any] | npt.NDArray[Any]) -> None:
+    """Raise ValueError when the columns are not of one length."""
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError("columns of different lengths")
+
+
+def check_links(values: U64) -> None:
+    """Raise ValueError when a link has no value: tables take 0 for an empty place."""
+    if not values.all():
+        raise ValueError("a link without a value")
+
+
+def check_rows(name: str, most: int, *columns: Sequence[int] | npt.NDArray[Any]) -> None:
+    """Raise ValueError when a number is not in [0, most)."""
+    for column in columns:
+        rows = np.asarray(column, np.int64)
+        if not ((rows >= 0) & (rows < most)).all():
+            raise ValueError(f"a row of {name} {most} or beyond")
+
+
 def decode(data: bytes) -> Observations:
     """Return the observations of a record, views of its bytes; raise DecodeError when it is not one."""
     try:
@@ -220,10 +254,12 @@ def decode(data: bytes) -> Observations:
         if len(facts) != len(ids):
             raise DecodeError("internal_malformed", f"{len(ids)} accounts with facts of {len(facts)}")
         judged = wire.decode(Judged, told) if told else _NOBODY
-        for accounts in (pairs["account"], judged.account):
-            if not ((accounts >= 0) & (accounts < len(ids))).all():
-                raise DecodeError("internal_malformed", f"a row of an account beyond {len(ids)}")
-    except (msgspec.MsgspecError, ValueError) as error:
+        check_step(source, step)
+        check_judged(judged)
+        check_links(pairs["value"])
+        check_rows("account", len(ids), pairs["account"], judged.account, [account for account, _, _ in models])
+        check_rows("count", MOST_ROWS, [count for _, _, count in models])
+    except (msgspec.MsgspecError, OverflowError, TypeError, ValueError) as error:
         raise DecodeError("internal_malformed", f"Observations: {error}") from None
     return Observations(
         source,

@@ -5,7 +5,7 @@ a few gathers, however many keys there are. Rows are only ever appended; what ex
 by `Table.compact`, which renumbers the rows that stay in their order. Row numbers therefore
 depend on the order of insertion alone, and a table restored from its bytes is the same table.
 
-Keys must be well mixed (their low bits choose the slot) and not 0.
+Keys must not be 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from detector.event import I64, U64, Mask
+from detector.event import I64, U64, Mask, places
 
 SPARE: Final = 8
 _FIRST_CAPACITY: Final = 1024
@@ -74,7 +74,7 @@ class HashIndex:
         """Return the row of each key, -1 where it is not known."""
         result = np.full(len(keys), -1, np.int64)
         active = np.arange(len(keys))
-        slots = keys & self._mask
+        slots = places(keys, len(self._keys))
         while active.size:
             found = self._keys[slots]
             hit = found == keys[active]
@@ -109,7 +109,7 @@ class HashIndex:
         self._place(keys, rows)
 
     def _place(self, keys: U64, rows: npt.NDArray[Any]) -> None:
-        slots = keys & self._mask
+        slots = places(keys, len(self._keys))
         while keys.size:
             free = self._keys[slots] == 0
             self._keys[slots[free]] = keys[free]  # of several keys for one slot the last stays ...

@@ -91,7 +91,7 @@ def parse(text: str) -> WeightsFile:
     """Return the file that `text` is; raise InputError saying what is wrong in it, nobody's review included."""
     try:
         found = msgspec.convert(tomllib.loads(text), WeightsFile)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"it is not TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise InputError(f"it is no weights file: {error}") from None

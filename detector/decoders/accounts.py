@@ -13,7 +13,14 @@ from detector.account import AccountRecord
 from detector.decoders.json_lines import read_json
 from detector.decoders.reject import Origins, Raw, Reject
 from detector.decoders.wire import MAX_INTEGER, MAX_TIME_MS
-from detector.event import MAX_ACCOUNT_ID_BYTES
+from detector.event import MAX_ACCOUNT_ID_BYTES, hash64
+
+MAX_TEXT_CHARS: Final = 256
+_TEXTS: Final = tuple(
+    field.name
+    for field in msgspec.structs.fields(AccountRecord)
+    if field.type == str | None  # `account_id` is checked instead
+)
 
 _decode: Final = msgspec.json.Decoder(AccountRecord).decode
 
@@ -37,11 +44,21 @@ def decode_accounts(values: Sequence[bytes | None]) -> DecodedAccounts:
     for row, record in enumerate(read):
         wrong = wrong_id(record.account_id) or wrong_number(record)
         if wrong is None:
-            records.append(record)
+            records.append(shortened(record))
         else:
             index, number = int(value[row]), int(line[row])
             origins.rejects.append(Reject(index, number, *wrong, raw.of(index, number)))
     return DecodedAccounts(records, origins.sorted_rejects(), origins.tombstones)
+
+
+def shortened(record: AccountRecord) -> AccountRecord:
+    """Return the record with long texts cut, and still told apart: who signs up must not choose how much is kept."""
+    long = {
+        name: f"{text[:MAX_TEXT_CHARS]}…{hash64(text, 0):016x}"
+        for name in _TEXTS
+        if (text := getattr(record, name)) is not None and len(text) > MAX_TEXT_CHARS
+    }
+    return msgspec.structs.replace(record, **long) if long else record
 
 
 def wrong_id(account_id: str) -> tuple[str, str] | None:

@@ -29,7 +29,7 @@ import xxhash
 
 from detector import likeness
 from detector.account import AccountRecord
-from detector.decoders.accounts import wrong_number
+from detector.decoders.accounts import shortened, wrong_number
 from detector.decoders.reject import Origins, Raw, Reject
 from detector.decoders.wire import NUMBERS, Wire
 from detector.event import (
@@ -175,7 +175,7 @@ class Columns:
                     self._bad[row] = wrong
 
     def _add_record(self, row: int, record: AccountRecord, account_id: str) -> None:
-        self._records.append((row, msgspec.structs.replace(record, account_id=account_id)))
+        self._records.append((row, msgspec.structs.replace(shortened(record), account_id=account_id)))
 
     # -- what cannot be true --------------------------------------------------------------------
 

@@ -8,12 +8,14 @@ at again, in this order:
 2. A value that is no single JSON text but has several lines is decoded line by line.
 3. Mended and tried again: bytes that are not UTF-8 and lone surrogate escapes become U+FFFD (a
    *client* can put both into its prompt or headers, careless gateways pass them on, and nobody may
-   choose to be dead-lettered), and `12.0` becomes `12` where an integer is asked for.
+   choose to be dead-lettered), a number that no double can hold becomes the largest one (for the same
+   reason: a client asks for 1e400 tokens), and `12.0` becomes `12` where an integer is asked for.
 4. What is left is a `Reject`. Its `detail` names the field and what was expected, never the value.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -37,10 +39,11 @@ _version: Final = msgspec.json.Decoder(_Version).decode
 
 _PLACE: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[A-Za-z0-9_.\[\]]*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")
-_LONE_SURROGATE: Final = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+# One escape after the other: what follows an escaped backslash is none, so the second half of `\\ud83d\ude00` is alone.
+_ESCAPE: Final = re.compile(
+    rb"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
+_NUMBER: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|-?[0-9][0-9.eE+-]*', re.DOTALL)  # in a JSON text; or a string
 
 
 def read_json(values: Sequence[bytes | None], decode: Decode, origins: Origins) -> Iterator[list[Any]]:
@@ -61,7 +64,7 @@ def _read(values: Sequence[bytes | None], offset: int, decode: Decode, origins: 
         if value is None:
             origins.tombstones += 1
             return
-        if b"\n" in value.strip() and not _is_json(value):
+        if b"\n" in value.strip() and not is_json(value):
             split = value.split(b"\n")
             numbers = [k for k, line in enumerate(split, 1) if line.strip()]
 
@@ -129,6 +132,12 @@ def _second_look(value: bytes, error: Exception, decode: Decode) -> tuple[Any, s
             return decode(mended), "", ""
         except (msgspec.MsgspecError, RecursionError) as caught:
             error = caught
+    if isinstance(error, msgspec.ValidationError) and "out of range" in str(error) and is_json(mended):
+        mended = _NUMBER.sub(_within_range, mended)
+        try:
+            return decode(mended), "", ""
+        except (msgspec.MsgspecError, RecursionError) as caught:
+            error = caught
     if isinstance(error, msgspec.ValidationError) and "got `float`" in str(error):
         try:
             return decode(msgspec.json.encode(_with_integers(msgspec.json.decode(mended)))), "", ""
@@ -139,7 +148,14 @@ def _second_look(value: bytes, error: Exception, decode: Decode) -> tuple[Any, s
 
 def mend(value: bytes) -> bytes:
     """Return the value with U+FFFD for what is not UTF-8 and for lone surrogate escapes."""
-    return _LONE_SURROGATE.sub(rb"\\ufffd", value.decode("utf-8", "replace").encode())
+    return _ESCAPE.sub(lambda found: found[1] or rb"\ufffd", value.decode("utf-8", "replace").encode())
+
+
+def _within_range(found: re.Match[bytes]) -> bytes:
+    """Return a string as it is, and a number as one that a double can hold."""
+    if found[1] or math.isfinite(float(found[0])):
+        return found[0]
+    return b"-1e308" if found[0].startswith(b"-") else b"1e308"
 
 
 def _with_integers(value: Any) -> Any:
@@ -149,7 +165,8 @@ def _with_integers(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _is_json(value: bytes) -> bool:
+def is_json(value: bytes) -> bool:
+    """Return whether the bytes are one JSON text, not nested too deeply."""
     try:
         _syntax(value)
     except (msgspec.MsgspecError, RecursionError):
@@ -162,7 +179,7 @@ def _reason(value: bytes, error: Exception) -> tuple[str, str]:
         return "invalid_json", "nested too deeply"
     if not isinstance(error, msgspec.ValidationError):
         return "invalid_json", str(error).removeprefix("JSON is malformed: ")
-    if not _is_json(value):  # msgspec stops at the first wrong field; what follows it may not be JSON
+    if not is_json(value):  # msgspec stops at the first wrong field; what follows it may not be JSON
         return "invalid_json", "not one JSON text"
     try:
         version = _version(value).v

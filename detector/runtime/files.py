@@ -21,6 +21,8 @@ from detector.errors import InputError
 CHUNK_LINES: Final = 5_000
 LINE_BYTES: Final = 16 * 1024 * 1024
 _PIECE_BYTES: Final = 1024 * 1024
+_PACKED_BYTES: Final = 1024
+"""Of zstd at a time: four bytes may stand for 128 KiB, and all that what it is given unpacks to comes at once."""
 STANDARD_INPUT: Final = "-"
 
 
@@ -148,18 +150,25 @@ def _unpacked_zst(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
         raise InputError(f"{path}: reading .zst needs the package zstandard (pip install 'detector[replay]')") from None
     frame = zstandard.ZstdDecompressor().decompressobj()
     begun = False
+    held, size = list[bytes](), 0
     try:
         for piece in pieces:
-            rest = piece
-            while rest:
-                if frame.eof:
-                    frame, begun = zstandard.ZstdDecompressor().decompressobj(), False
-                unpacked, begun = frame.decompress(rest), True
-                rest = frame.unused_data if frame.eof else b""
-                if unpacked:
-                    yield unpacked
+            for at in range(0, len(piece), _PACKED_BYTES):
+                rest = piece[at : at + _PACKED_BYTES]
+                while rest:
+                    if frame.eof:
+                        frame, begun = zstandard.ZstdDecompressor().decompressobj(), False
+                    unpacked, begun = frame.decompress(rest), True
+                    rest = frame.unused_data if frame.eof else b""
+                    held.append(unpacked)
+                    size += len(unpacked)
+                if size >= _PIECE_BYTES:
+                    yield b"".join(held)
+                    held, size = [], 0
     except zstandard.ZstdError as error:
+        yield b"".join(held)
         raise zlib.error(str(error)) from None
+    yield b"".join(held)
     if begun and not frame.eof:
         raise EOFError
 

@@ -28,7 +28,7 @@ import structlog
 from detector.errors import Fenced, InputError, Unavailable
 from detector.metrics import BATCH_SECONDS, COMMIT_SECONDS, DEAD_LETTERS, FENCED, Meter, Recorder
 from detector.stages import Stage
-from detector.stores import Commit, Message, Store
+from detector.stores import Commit, Message, Store, read_back
 
 _RETRY_SECONDS: Final = 0.25
 _CLOCK_ROW: Final = "~clock"
@@ -154,7 +154,8 @@ class Lane:
     async def stored_clock_ms(self, partition: int) -> int:
         """Return a partition's clock as its owner committed it last; -1: none yet. Raises Unavailable."""
         rows = await self.store.rows(self.feed.stage.name, partition, [_CLOCK_ROW])
-        return int(rows.get(_CLOCK_ROW, b"-1"))
+        with read_back(f"{self.feed.stage.name}:{partition}"):
+            return int(rows.get(_CLOCK_ROW, b"-1"))
 
 
 class Holding:

@@ -21,11 +21,12 @@ from detector.errors import ConfigError
 from detector.event import LABELS, hash64
 from detector.finding import Finding
 from detector.runtime.security import store_arguments
+from detector.runtime.terminal import visible
 from detector.signals import Signal
 from detector.stages.campaigns import CampaignPartition
 from detector.stages.journal import Journal
 from detector.stages.records import Records
-from detector.stores import Store
+from detector.stores import Store, read_back
 from detector.window import activity, rest
 from detector.window.columns import Column
 
@@ -63,7 +64,8 @@ async def account(store: Store, config: Config, account_id: str) -> str | None:
         row = (await store.rows("accounts", partition, [key])).get(key)
         if row is not None:
             state = await _campaigns(store, config)
-            return _account_text(config, account_id, row, state.campaign_of(account_id))
+            with read_back(f"accounts:{partition}"):
+                return _account_text(config, account_id, row, state.campaign_of(account_id))
     return None
 
 
@@ -75,8 +77,10 @@ async def campaign(store: Store, config: Config, identity: str) -> str | None:
 
 async def _campaigns(store: Store, config: Config) -> CampaignPartition:
     state = CampaignPartition(config.campaigns)
-    for record in Journal().restore(await store.rows("campaigns", 0), state):
-        state.absorb(record)
+    rows = await store.rows("campaigns", 0)
+    with read_back("campaigns:0"):
+        for record in Journal().restore(rows, state):
+            state.absorb(record)
     return state
 
 
@@ -102,7 +106,7 @@ def _account_text(config: Config, account_id: str, row: bytes, campaign_id: str 
         f"  score           {total:.3f}",
         *_readings(signals, strengths[:, 0], columns),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _known(config: Config, account_id: str, tail: bytes, end_ms: int) -> Any:
@@ -110,7 +114,7 @@ def _known(config: Config, account_id: str, tail: bytes, end_ms: int) -> Any:
     for name in ("created_ms", "status_ms", "tier", "status"):
         known[name] = -1
     known["quota"] = np.nan
-    records = Records(config.privacy.key)
+    records = Records(config.privacy.key, config.accounts.most_records)
     records.load(0, tail)
     records.apply(0, account_id, end_ms, known)
     return known
@@ -147,7 +151,7 @@ def _campaign_text(finding: Finding) -> str:
         f"  accounts        {finding.accounts_total:,}: {', '.join(members[:_MEMBERS_SHOWN])}"
         + (f" and {more:,} more" if more > 0 else ""),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _plain(value: Any) -> str:

@@ -104,6 +104,8 @@ class Service:
 
     def __init__(self, config: Config, recorder: Recorder | None = None) -> None:
         """Connect nothing yet; raise ConfigError for what cannot work."""
+        if not config.privacy.key:  # names can then be chosen that have one hash, and would count as one account
+            log.warning("identifiers_are_hashed_without_a_secret", setting="privacy.hash_key")
         self._config = config
         self._recorder = recorder or Recorder()
         topics, stream = config.topics, config.stream
@@ -128,6 +130,7 @@ class Service:
                 session_seconds=config.kafka.session_ms / 1000,
                 instance=config.kafka.instance or None,
                 fetch_bytes=config.kafka.fetch_bytes,
+                unpacked_bytes=config.kafka.unpacked_bytes,
                 partitions={
                     topics.requests: range(topics.partitions, topics.partitions + 1),
                     # To these we write ourselves, by number: more than we need are no harm.
@@ -240,6 +243,8 @@ class Service:
             (metrics.STEPS, {"stage": "links"}, links["steps"]),
             (metrics.STEPS, {"stage": "campaigns"}, campaigns["steps"]),
             (metrics.DROPPED, {"bound": "event_ids"}, accounts["ids_passed_over"]),
+            (metrics.DROPPED, {"bound": "records"}, self._accounts.records_dropped),
+            (metrics.DROPPED, {"bound": "models"}, accounts["models_dropped"]),
             *(
                 (metrics.DROPPED, {"bound": bound}, links[f"{bound}_dropped"])
                 for bound in ("edges", "links", "accounts")

@@ -1,7 +1,7 @@
 """The log of the process: events with fields, as JSON or for a person, ours and the libraries' alike.
 
 Nothing that could be prompt text is ever a field; should one slip in under its known name, it is
-taken out here, and no value is longer than `MOST_CHARS`.
+taken out here, and no value is longer than `MOST_CHARS`. Control characters are escaped in either form.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def configure(settings: Log, stream: IO[str] | None = None) -> None:
         _harmless,
     ]
     render: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        # The traceback that it would choose shows the values of variables, and prompts are among them.
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     )

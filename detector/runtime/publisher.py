@@ -29,6 +29,7 @@ _REQUEST_TIMEOUT_MS: Final = 10_000
 _START_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 3.0
 _MOST_KEY_BYTES: Final = 1024  # of a dead letter; an account id has 128
+_LETTERS_AT_ONCE: Final = 1_000  # a fetch may be two million lines of one character, each a letter with headers
 
 
 class KafkaPublisher:
@@ -67,8 +68,12 @@ class KafkaPublisher:
 
     async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
         """Return when the dead-letter topic has all of them, cut where they are too long for it."""
+        for first in range(0, len(letters), _LETTERS_AT_ONCE):
+            await self._send(self._letters(letters[first : first + _LETTERS_AT_ONCE]))
+
+    def _letters(self, letters: Sequence[DeadLetter]) -> list[dict[str, Any]]:
         most = self._most_letter_bytes
-        records: list[dict[str, Any]] = [
+        return [
             {
                 "topic": self._names["dead_letters"],
                 "key": letter.key and letter.key[:_MOST_KEY_BYTES],
@@ -84,7 +89,6 @@ class KafkaPublisher:
             }
             for letter in letters
         ]
-        await self._send(records)
 
     async def stop(self) -> None:
         """Disconnect, soon: whatever is not acknowledged is in an outbox."""

@@ -22,9 +22,11 @@ from typing import Final
 import msgspec
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 from scipy import stats
 
 from detector.errors import ConfigError
+from detector.runtime.terminal import visible
 from detector.scorecard import CampaignScore, Claim, ScoreCard, bins, brier, calibration_error
 
 CONFIDENCE: Final = 0.95
@@ -183,7 +185,8 @@ def summary_table(cards: Sequence[ScoreCard], *, every: bool = False) -> Table:
     for scenario, systems in scenarios.items():
         for system, same in systems.items():
             row = [_cell(c, interval(c.metric, same)) for c in columns]
-            table.add_row(*([scenario] if len(scenarios) > 1 else []), system, *row)
+            names = [scenario, system] if len(scenarios) > 1 else [system]
+            table.add_row(*(Text(visible(name)) for name in names), *row)
         table.add_section()
     return table
 
@@ -195,7 +198,13 @@ def cohort_table(cards: Sequence[ScoreCard]) -> Table:
         table.add_column(title, justify="left" if title == "benign cohort" else "right")
     for name, (accounts, days, flags) in cohort_totals(cards).items():
         rate = _rate(flags, days, len(cards))
-        table.add_row(name, f"{accounts:,}", f"{days:,}", f"{flags:,}", _cell(_COLUMN["false_flags_per_million"], rate))
+        table.add_row(
+            Text(visible(name)),
+            f"{accounts:,}",
+            f"{days:,}",
+            f"{flags:,}",
+            _cell(_COLUMN["false_flags_per_million"], rate),
+        )
     return table
 
 

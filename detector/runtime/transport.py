@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -45,6 +45,8 @@ from faust.transport.drivers import TRANSPORTS, aiokafka
 from faust.types import TP, ConsumerMessage
 
 from detector.errors import Unavailable
+from detector.runtime import unpacking
+from detector.runtime.unpacking import Unpackable
 
 SCHEME: Final = "detector-batch"
 
@@ -81,20 +83,59 @@ class Chunks(faust.Schema[Any, Any]):
 
 
 class Records(PartitionRecords):
-    """Records as the parser makes them: a `ConsumerRecord` says again what the chunk says, at the price of parsing."""
+    """Records as the parser makes them: a `ConsumerRecord` says again what the chunk says, at the price of parsing.
+
+    A batch that cannot be unpacked is passed over and told: whoever reads it anew, however often, cannot either. It is
+    the last of its fetch, and so is the one that fills the bound: what follows is fetched again.
+    """
+
+    told: Callable[[TP, int, int], None]
 
     def _consumer_record(self, _tp: Any, record: Any) -> Any:
         return record
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for record in self._records_iterator:  # noqa: UP028 - which would end it with us, and we may be asked again
+                yield record
+        except Unpackable as error:
+            batch = self._records.last
+            place = {"topic": self._tp.topic, "partition": self._tp.partition, "offset": batch.base_offset}
+            log.error("batch_cannot_be_unpacked", **place, end=batch.next_offset, error=str(error))  # noqa: TRY400
+            self.told(TP(self._tp.topic, self._tp.partition), batch.base_offset, batch.next_offset)
+            self.next_fetch_offset = batch.next_offset
+
+
+class Batches:
+    """The batches of a fetch until they have unpacked to as much as one of them may; and which one is being read."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+        self._before = unpacking.counted.unpacked_bytes
+        self.last: Any = None
+
+    def has_next(self) -> bool:
+        unpacked = unpacking.counted.unpacked_bytes - self._before
+        return unpacked <= unpacking.counted.most_bytes and bool(self._batches.has_next())
+
+    def next_batch(self) -> Any:
+        self.last = self._batches.next_batch()
+        return self.last
 
 
 class _Fetcher(Fetcher):
     """A fetcher whose buffers give such records."""
 
+    told: Callable[[TP, int, int], None]
+
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         woken: bool = await super()._proc_fetch_request(assignment, node_id, request)
         for result in self._records.values():  # nobody can have read what came just now: nothing was awaited since
             if isinstance(result, FetchResult) and result.has_more():
-                result._partition_records.__class__ = Records  # noqa: SLF001  # aiokafka has no way to choose it
+                records = result._partition_records  # noqa: SLF001
+                if not isinstance(records, Records):
+                    records.__class__ = Records  # aiokafka has no way to choose it
+                    records._records, records.told = Batches(records._records), self.told  # noqa: SLF001
         return woken
 
 
@@ -104,7 +145,13 @@ class _Thread(aiokafka.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer."""
         await super().on_start()
-        self._ensure_consumer()._fetcher.__class__ = _Fetcher  # noqa: SLF001  # nothing is assigned yet
+        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001
+        fetcher.__class__ = _Fetcher  # nothing is assigned yet
+        fetcher.told = self._told
+
+    def _told(self, tp: TP, first: int, end: int) -> None:
+        consumer: Any = self.consumer
+        consumer.on_unpackable(tp, first, end)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -120,7 +167,9 @@ class Consumer(aiokafka.Consumer):
     now: the runtime says `start_at` for each partition, and one that it cannot start yet stays
     undelivered until it can. `on_revoked` is awaited when a rebalance begins, while all are still ours.
     `on_lost` is told how many records of a partition retention removed before they were read, and
-    `on_gone_back` of a partition whose log ends before what was delivered of it already.
+    `on_gone_back` of a partition whose log ends before what was delivered of it already. `on_unpackable` is told, in
+    the consumer's thread and perhaps again, of a batch (its first offset, and the one behind it) that cannot be
+    unpacked.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -133,6 +182,7 @@ class Consumer(aiokafka.Consumer):
         self.on_revoked: Callable[[frozenset[TP]], Awaitable[None]] = _nothing
         self.on_lost: Callable[[TP, int], None] = _ignored
         self.on_gone_back: Callable[[TP], None] = _ignored
+        self.on_unpackable: Callable[[TP, int, int], None] = _ignored
         super().__init__(*args, **kwargs)
 
     # -- for the runtime ------------------------------------------------------------------------

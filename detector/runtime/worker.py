@@ -34,7 +34,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from detector.errors import ConfigError, Fenced, Unavailable
-from detector.metrics import LAG, LOST, OUTBOX, SNAPSHOT_AGE, WATERMARK_DELAY, Recorder
+from detector.metrics import DROPPED, LAG, LOST, OUTBOX, SNAPSHOT_AGE, WATERMARK_DELAY, Recorder
+from detector.runtime import unpacking
 from detector.runtime.access import explained
 from detector.runtime.holding import Feed, Holding, Lane, Publisher, Quality
 from detector.runtime.transport import SCHEME, Chunk, Chunks, Consumer
@@ -75,6 +76,7 @@ class WorkerSettings:
     session_seconds: float = 20.0
     instance: str | None = None
     fetch_bytes: int = 4 << 20
+    unpacked_bytes: int = 64 << 20
     metadata_seconds: float = 30.0
     partitions: Mapping[str, range] = field(default_factory=dict)
     most_bad_share: float = 0.5
@@ -121,6 +123,7 @@ class Worker:
         self._absorbing: set[str] = set()  # the topics whose agent has a chunk in hand
         self._behind: dict[TP, tuple[int | None, float]] = {}  # where one with lag stands, and since when
         self._told: set[TP] = set()
+        self._unpackable: dict[TP, int] = {}  # behind the last batch that could not be unpacked
         self._joined = False
         self._ended: asyncio.Future[None] | None = None
         self._app = self._built()
@@ -139,6 +142,8 @@ class Worker:
                 tasks.append(self._spawned(self._accounts_followed(reader, self.settings.accounts_topic)))
             self._consumer.on_assigned, self._consumer.on_revoked = self._on_assigned, self._on_revoked
             self._consumer.on_lost, self._consumer.on_gone_back = self._on_lost, self._restart
+            self._consumer.on_unpackable = self._on_unpackable
+            unpacking.bound(self.settings.unpacked_bytes)
             await self._app.start()
             if not self._ended.done():  # a topic may have been refused by now
                 tasks += [self._spawned(self._care(lane)) for lane in self.lanes]
@@ -299,6 +304,11 @@ class Worker:
 
     def _on_lost(self, tp: TP, records: int) -> None:
         self._recorder.add(LOST, records, stage=self._lane_of[tp.topic].feed.stage.name)
+
+    def _on_unpackable(self, tp: TP, first: int, end: int) -> None:
+        if first >= self._unpackable.get(tp, 0):  # else it was told before: what leaves a hole is read twice
+            self._unpackable[tp] = end
+            self._recorder.add(DROPPED, end - first, bound="batches")
 
     async def _left(self, *, settle: bool) -> None:
         """Stop absorbing everything; commit and publish as far as that goes now."""

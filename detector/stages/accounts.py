@@ -30,21 +30,33 @@ import numpy.typing as npt
 
 from detector import score
 from detector.account import AccountRecord
+<<<<<<< HEAD
 from detector.campaign.link import links_of, mix
 from detector.campaign.observation import CAPABILITIES, LinkKind
 from detector.event import F32, I64, EventBatch, Mask, hash64
+=======
+from detector.campaign.link import links_of
+from detector.campaign.observation import CAPABILITIES
+from detector.event import F32, I64, U64, EventBatch, Mask, hash64
+>>>>>>> doors
 from detector.signals import SIGNALS, Signal
 from detector.signals.canary import Canary
 from detector.stages.records import Records
 from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
+<<<<<<< HEAD
 from detector.stores import Message
 from detector.window import activity, mixture, rest
+=======
+from detector.stores import Message, read_back
+from detector.window import activity, rest
+>>>>>>> doors
 from detector.window.clock import UNSET, PartitionClock
 from detector.window.columns import AccountColumns, Column
 from detector.window.recent import RecentIds
 
+OTHER_MODEL: Final = "other"
 _FIRST_CAPACITY: Final = 1024
-_COUNTED: Final = ("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over")
+_COUNTED: Final = ("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over", "models_dropped")
 _FACTS_READ: Final = (
     ("requests_24h", Column.REQUESTS_24H),
     ("active_hours_24h", Column.ACTIVE_HOURS_24H),
@@ -66,6 +78,9 @@ _FACTS_KEPT: Final = (
 )
 
 
+_head: Final = msgspec.msgpack.Decoder(tuple[tuple[int, int, int, int], int, int, list[tuple[int, int]], int])
+
+
 @dataclass(frozen=True, slots=True)
 class AccountSettings:
     """Bounds and levels of the account stage."""
@@ -82,6 +97,8 @@ class AccountSettings:
     reasons: int = 6  # of the readings of an account that is told, the strongest
     ids_per_generation: int = 4_000_000  # recent event ids per partition and ten minutes
     hot_accounts: int = 1_000_000  # accounts in memory; the coldest wait in the store
+    most_records: int = 4_000_000  # accounts of which the account topic's word is kept; those told of longest ago go
+    most_models: int = 1_000  # names of models told of in a step of a partition; requests to others count as `other`
     signals: tuple[Signal, ...] = SIGNALS
 
 
@@ -114,7 +131,7 @@ class AccountStage:
         self._signal_names = [signal.name for signal in self._signals]
         self._partitions: dict[int, _Partition] = {}
         self._models: dict[int, str] = {}
-        self._records = Records(settings.hash_key)
+        self._records = Records(settings.hash_key, settings.most_records)
         self._table = np.empty(_FIRST_CAPACITY, activity.ROW)
         self._known = np.empty(_FIRST_CAPACITY, activity.KNOWN)
         self._partition = np.full(_FIRST_CAPACITY, -1, np.int16)
@@ -137,15 +154,16 @@ class AccountStage:
         self.revoke(partition)
         state = self._partitions[partition] = _Partition(self._settings)
         self.adopt(partition, rows)
-        if "p" in rows:
-            clock, state.step, state.told, id_chunks, state.pending.chunks = msgspec.msgpack.decode(rows["p"])
-            state.clock = PartitionClock(*clock)
-            state.id_chunks = dict(id_chunks)
-        for key in sorted(rows):
-            if key[0] == "i":
-                state.recent.restore(int(key[1:].split(".")[0]), rows[key])
-            elif key[0] == "o":
-                state.pending.restore(rows[key], state.rows, self._models)
+        with read_back(f"accounts:{partition}"):
+            if "p" in rows:
+                clock, state.step, state.told, id_chunks, state.pending.chunks = _head.decode(rows["p"])
+                state.clock = PartitionClock(*clock)
+                state.id_chunks = dict(id_chunks)
+            for key in sorted(rows):
+                if key[:1] == "i":
+                    state.recent.restore(int(key[1:].split(".")[0]), rows[key])
+                elif key[:1] == "o":
+                    state.pending.restore(rows[key], state.rows, self._models)
 
     def revoke(self, partition: int) -> None:
         """Forget the partition; another worker owns it."""
@@ -166,12 +184,13 @@ class AccountStage:
 
     def adopt(self, partition: int, rows: dict[str, bytes]) -> None:
         """Take account rows that the store had; those of other kinds are passed over."""
-        keys = sorted(key for key in rows if key[0] == "a")
-        decoded, tails = rest.decode([rows[key] for key in keys])
-        at = self._new_rows(partition, [key[1:] for key in keys])
-        self._table[at] = decoded
-        for row, tail in zip(at.tolist(), tails, strict=True):
-            self._records.load(row, tail)
+        keys = sorted(key for key in rows if key[:1] == "a")
+        with read_back(f"accounts:{partition}"):
+            decoded, tails = rest.decode([rows[key] for key in keys])
+            at = self._new_rows(partition, [key[1:] for key in keys])
+            self._table[at] = decoded
+            for row, tail in zip(at.tolist(), tails, strict=True):
+                self._records.load(row, tail)
         opened = at[decoded["open_step"] >= 0]
         self._open = np.concatenate([self._open, opened])
         self._is_open[opened] = True
@@ -217,6 +236,11 @@ class AccountStage:
     def clock_ms(self, partition: int) -> int:
         """Return the partition's clock; -1 before its first event."""
         return self._partitions[partition].clock.clock_ms
+
+    @property
+    def records_dropped(self) -> int:
+        """Accounts whose records were forgotten, because there were more than `most_records`."""
+        return self._records.dropped
 
     def sizes(self) -> dict[str, int]:
         """Return what the partitions hold in memory: accounts."""
@@ -368,6 +392,7 @@ class AccountStage:
         self._is_open[active] = self._dirty[active] = True
         return self._pairs(batch, rows, step, at_ms, clock)
 
+<<<<<<< HEAD
     def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64, clock: I64) -> npt.NDArray[Any]:
         links = links_of(batch)
         again, mixtures = mixture.mixtures_of(self._table, rows, mixture.templates_of(batch.sketches), clock)
@@ -381,6 +406,50 @@ class AccountStage:
         pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind, mixed])
         values = mix(mixtures.T.ravel(), LinkKind.MIXTURE)
         pairs["value"] = np.concatenate([model_values[batch.model], links.value, values])
+=======
+    def _named(self, batch: EventBatch, step: I64) -> U64:
+        """Return the value under which each event's model is counted: its own, or that of `other` beyond `most_models`.
+
+        Names are kept until their step is over. That they are few is the usual case, and cheap to see.
+        """
+        values = np.array([hash64(model, self._settings.hash_key) for model in batch.models], np.uint64)
+        named = values[batch.model]
+        known = dict(zip(values.tolist(), batch.models, strict=True))
+        if len(self._models.keys() | known.keys()) <= self._settings.most_models:
+            self._models |= known
+            return named
+        other = hash64(OTHER_MODEL, self._settings.hash_key)
+        for partition, events in _by_partition(batch):
+            state = self._partitions[partition]
+            for start, end in pairwise(np.flatnonzero(np.diff(step[events], prepend=-1, append=-1)).tolist()):
+                mine = events[start:end]
+                told = state.pending.models() if step[mine[0]] == state.step else set()
+                told.add(other)
+                distinct, first = np.unique(named[mine], return_index=True)
+                new = [value for value in distinct[np.argsort(first)].tolist() if value not in told]
+                told.update(new[: max(0, 1 + self._settings.most_models - len(told))])
+                beyond = ~np.isin(named[mine], np.array(list(told), np.uint64))
+                named[mine[beyond]] = other
+                self.counts["models_dropped"] += int(beyond.sum())
+        used = set(named.tolist())
+        self._models |= {value: name for value, name in known.items() if value in used} | {other: OTHER_MODEL}
+        return named
+
+    def _forget_models(self) -> None:
+        """Keep the names that an open step needs, when there are more than one step may have."""
+        if len(self._models) > self._settings.most_models:
+            used = set().union(*(state.pending.models() for state in self._partitions.values()))
+            self._models = {value: name for value, name in self._models.items() if value in used}
+
+    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64) -> npt.NDArray[Any]:
+        links = links_of(batch)
+        event = np.concatenate([np.arange(len(batch)), links.event])
+        tokens = np.clip(np.nan_to_num(batch.output_tokens), 0, 1e12).astype(np.int64)
+        pairs = np.empty(len(event), PAIR)
+        pairs["row"], pairs["step"] = rows[event], step[event]
+        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind])
+        pairs["value"] = np.concatenate([self._named(batch, step), links.value])
+>>>>>>> doors
         pairs["item"] = batch.sketches.text[event]
         pairs["item"][: len(batch)] = 0
         pairs["output_tokens"] = tokens[event]
@@ -520,6 +589,7 @@ class AccountStage:
                 state.pending.add(mine)
         if closed:
             self._announce(ticks, closed)
+            self._forget_models()
 
     def _announce(self, ticks: dict[int, list[int]], closed: list[npt.NDArray[Any]]) -> None:
         facts = joined(self._facts, CLOSED)

@@ -7,7 +7,7 @@ from typing import get_args
 from detector.finding import Severity, encode
 from detector.stages.campaigns import COUNTED, CampaignPartition, CampaignSettings, Observer
 from detector.stages.journal import Journal
-from detector.stores import Message
+from detector.stores import Message, read_back
 from detector.verdict import Change, VerdictPolicy, Verdicts
 
 
@@ -78,8 +78,9 @@ class CampaignStage:
         """Start (again) from the rows of the last commit."""
         campaigns = CampaignPartition(self._settings, self._observer)
         state, journal = Issuing(campaigns, Verdicts(self._policy)), Journal()
-        for record in journal.restore(rows, state):
-            state.absorb(record)
+        with read_back(f"campaigns:{partition}"):
+            for record in journal.restore(rows, state):
+                state.absorb(record)
         state.campaigns.dropped = self.dropped  # from here on: what a journal repeats was counted
         self._state[partition], self._journals[partition], self._outbox[partition] = state, journal, []
 

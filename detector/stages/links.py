@@ -33,7 +33,7 @@ from detector.campaign.table import Table, cut
 from detector.event import I64, U64, hash64
 from detector.stages.journal import Journal
 from detector.stages.waiting import Waiting
-from detector.stores import Message
+from detector.stores import Message, read_back
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -519,8 +519,9 @@ class LinkStage:
     def assign(self, partition: int, rows: dict[str, bytes]) -> None:
         """Start (again) from the rows of the last commit."""
         state, journal = LinkPartition(self._settings), Journal()
-        for record in journal.restore(rows, state):
-            state.absorb(record)
+        with read_back(f"links:{partition}"):
+            for record in journal.restore(rows, state):
+                state.absorb(record)
         state.counts = self.counts  # from here on: what a journal repeats was counted
         self._partitions[partition], self._journals[partition], self._outbox[partition] = state, journal, []
 

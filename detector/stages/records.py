@@ -27,18 +27,25 @@ _tail = msgspec.msgpack.Decoder(list[tuple[int, AccountRecord]])
 
 
 class Records:
-    """The timelines of all accounts."""
+    """The timelines of all accounts; of more than `most_accounts` on the topic, those heard of longest ago go."""
 
-    def __init__(self, hash_key: int) -> None:
+    def __init__(self, hash_key: int, most_accounts: int) -> None:
         """Know nothing yet."""
         self._hash_key = hash_key
+        self._most_accounts = most_accounts
+        self.dropped = 0
         self._learned: dict[str, list[Timed]] = {}
         self._inline: dict[int, list[Timed]] = {}
         self.links: dict[int, list[tuple[LinkKind, int]]] = {}  # of each row's record as it is known now
 
     def learn(self, record: AccountRecord) -> None:
         """Take a record of the account topic."""
-        _insert(self._learned.setdefault(record.account_id, []), record.effective_ms, record)
+        timeline = self._learned.pop(record.account_id, [])
+        _insert(timeline, record.effective_ms, record)
+        self._learned[record.account_id] = timeline
+        if len(self._learned) > self._most_accounts:
+            del self._learned[next(iter(self._learned))]
+            self.dropped += 1
 
     def learn_inline(self, row: int, step_ms: int, record: AccountRecord) -> bool:
         """Take a record that came inside an event of the step that starts at `step_ms`; say whether it is news."""

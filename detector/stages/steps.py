@@ -360,6 +360,11 @@ class Pending:
             pairs[name] = column[: self._size]
         return pairs
 
+    def models(self) -> set[int]:
+        """Return the values of MODEL pairs that are held."""
+        held = [*self._kept, self._folded[: self._size], *self._raw]
+        return set().union(*(pairs["value"][pairs["kind"] == MODEL].tolist() for pairs in held))
+
     def take(self) -> list[Rows]:
         """Give up all pairs, as the step closes."""
         taken = [*self._kept, self._fresh(), *self._raw]

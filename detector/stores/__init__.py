@@ -13,10 +13,13 @@ A crash before the commit replays from the old offset over the old rows; between
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
+
+from detector.errors import DecodeError
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -26,6 +29,21 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     partition: int | None
     key: str
     value: bytes | None  # None: a tombstone
+
+
+@contextlib.contextmanager
+def read_back(what: str) -> Iterator[None]:
+    """Turn whatever is wrong with bytes that a store gave back into one DecodeError, which says whose they are."""
+    try:
+        yield
+    except (
+        *(DecodeError, msgspec.MsgspecError, ArithmeticError, AttributeError),
+        *(LookupError, RecursionError, TypeError, ValueError),
+    ) as error:
+        said = f"what the store holds of {what} cannot be read ({type(error).__name__}: {error})"
+        raise DecodeError(
+            "state_unreadable", f"{said}: restore a backup, or start from nothing with another prefix"
+        ) from error
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,8 +31,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisClusterException, RedisError
 
-from detector.errors import ConfigError, Fenced, Unavailable
-from detector.stores import Claim, Commit, Message
+from detector.errors import ConfigError, DecodeError, Fenced, Unavailable
+from detector.stores import Claim, Commit, Message, read_back
 
 LAYOUT: Final = "2"
 """Version of the keys above. A worker that finds another one refuses to start."""
@@ -40,6 +40,9 @@ LAYOUT: Final = "2"
 _SCAN_ROWS: Final = 10_000
 _BYTES_PER_SECOND: Final = 4_000_000
 """The slowest link a commit may need: its time limit grows by a second for each of these."""
+
+_CORRUPT: Final = ("WRONGTYPE", "attempt to compare", "attempt to perform arithmetic")
+"""What Redis says of a key that is no hash, and a script of a field that is no number."""
 
 _RIGHTS: Final = "the rule of a user with the rights that are needed is in deploy/redis/detector.acl"
 
@@ -94,6 +97,8 @@ class RedisStore:
         except NoPermissionError as error:
             raise ConfigError("store.username", f"Redis says: {error}; {_RIGHTS}") from None
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+            if any(sign in str(error) for sign in _CORRUPT):  # to wait would not help
+                raise DecodeError("state_unreadable", f"Redis says: {error}; was a key changed by hand?") from None
             raise Unavailable("redis", str(error) or type(error).__name__) from error
 
     async def _run(self, script: _Script, keys: list[str], arguments: Sequence[bytes | str | int]) -> Any:
@@ -112,15 +117,17 @@ class RedisStore:
         token, epoch, offset, pairs = answer
         if isinstance(pairs, dict):
             pairs = list(itertools.chain.from_iterable(pairs.items()))
-        outboxes = {int(pairs[at]): pairs[at + 1] for at in range(0, len(pairs), 2)}
+        with read_back(f"{stage}:{partition}"):
+            outboxes = {int(pairs[at]): pairs[at + 1] for at in range(0, len(pairs), 2)}
+            claim = Claim(
+                token=int(token),
+                epoch=int(epoch),
+                offset=int(offset) if offset else None,
+                outbox=[message for one in sorted(outboxes) for message in _outbox_decoder.decode(outboxes[one])],
+            )
         self._epochs = {held: last for held, last in self._epochs.items() if held[:2] != (stage, partition)}
-        self._epochs[stage, partition, int(token)] = int(epoch)
-        return Claim(
-            token=int(token),
-            epoch=int(epoch),
-            offset=int(offset) if offset else None,
-            outbox=[message for one in sorted(outboxes) for message in _outbox_decoder.decode(outboxes[one])],
-        )
+        self._epochs[stage, partition, claim.token] = claim.epoch
+        return claim
 
     async def rows(self, stage: str, partition: int, keys: Sequence[str] | None = None) -> dict[str, bytes]:
         """Return the rows of these keys that exist, in one round trip; all rows, in steps, when `keys` is None.
@@ -140,7 +147,8 @@ class RedisStore:
         while True:
             async with self._answering():
                 cursor, part = await self._redis.hscan(name, cursor, count=_SCAN_ROWS)
-            rows.update((_decode(key), value) for key, value in part.items())
+            with read_back(f"{stage}:{partition}"):
+                rows.update((_decode(key), value) for key, value in part.items())
             if not cursor:
                 return rows
 

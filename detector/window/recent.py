@@ -16,14 +16,14 @@ from typing import Final
 
 import numpy as np
 
-from detector.event import I64, U64, Mask
+from detector.event import I64, U64, Mask, places
 
 GENERATION_MS: Final = 1_200_000
 KEPT: Final = 2
 
 
 class IdSet:
-    """A set of non-zero, well mixed 64-bit ids; open addressing, whole arrays at a time."""
+    """A set of non-zero 64-bit ids; open addressing, whole arrays at a time."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -34,7 +34,7 @@ class IdSet:
         """Return which ids are in the set."""
         result = np.zeros(len(ids), bool)
         mask = np.uint64(len(self._slots) - 1)
-        active, slot = np.arange(len(ids)), ids & mask
+        active, slot = np.arange(len(ids)), places(ids, len(self._slots))
         while active.size:
             found = self._slots[slot]
             hit = found == ids[active]
@@ -54,7 +54,7 @@ class IdSet:
 
     def _place(self, ids: U64) -> None:
         mask = np.uint64(len(self._slots) - 1)
-        slot = ids & mask
+        slot = places(ids, len(self._slots))
         while ids.size:
             free = self._slots[slot] == 0
             self._slots[slot[free]] = ids[free]  # of several ids for one slot the last stays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import aiohttp
@@ -58,6 +59,30 @@ class Fake:
         if isinstance(self._ready, Unavailable):
             raise self._ready
         return self._ready
+
+
+@pytest.mark.asyncio
+async def test_a_request_that_is_none_writes_no_log_and_a_page_that_fails_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Fake):
+        def alive(self) -> Sequence[Check]:
+            raise ValueError("a mistake of ours")
+
+    runner, port = await serve(application(Broken(), Recorder()), "127.0.0.1", 0)
+    try:
+        for request in (
+            b"GET / HTP/1.1\r\nlevel=error\r\n\r\n",
+            b"\x16\x03\x01\x02\r\n\r\n",
+            b"GET /healthz HTTP/1.0\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request)
+            assert await reader.read(1 << 16)
+            writer.close()
+    finally:
+        await runner.cleanup()
+    assert [str(record.exc_info and record.exc_info[1]) for record in caplog.records] == ["a mistake of ours"]
 
 
 async def get(status: Fake, path: str, recorder: Recorder | None = None) -> tuple[int, str, bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count, groupby, islice
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from detector.campaign.table import HashIndex, Table, cut
+from detector.event import hash64
+from detector.window.recent import IdSet
 
 # Few low bits, so that probes collide; the rest of the key tells them apart.
 CROWDED = st.builds(lambda high, low: (high << 20 | low) + 1, st.integers(0, 2**43), st.integers(0, 3))
@@ -51,6 +55,29 @@ def test_an_index_gives_back_the_room_of_what_is_gone() -> None:
     index.renumber(np.where(keys <= 10, keys.astype(np.int64) - 1, -1))
     assert index.slots < 2_000
     assert index.lookup(u64([1, 10, 11])).tolist() == [0, 9, -1]
+
+
+def crowd(many: int) -> list[str]:
+    """Names that somebody chose who knows the hash and no key: their hashes end in the same twelve bits."""
+    names = (f"acct-{n}" for n in count())
+    return list(islice((name for name in names if not hash64(name, 0) & 0xFFF), many))
+
+
+def longest_run(slots: np.ndarray) -> int:
+    """The most slots that a look-up may have to go through."""
+    return max((len(list(run)) for used, run in groupby((slots != 0).tolist()) if used), default=0)
+
+
+def test_names_that_were_chosen_to_collide_do_not_collide() -> None:
+    names = crowd(600)
+    index, recent = HashIndex(8), IdSet()
+    for key in (0, 7):
+        hashes = u64([hash64(name, key) for name in names])
+        index.insert(hashes, np.arange(len(hashes)))
+        recent.add(hashes)
+    assert longest_run(index._keys) < 60
+    assert longest_run(recent._slots) < 60
+    assert len({hash64(name, 7) & 0xFFF for name in names}) > 400
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 5)), max_size=60), st.integers(0, 30))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from detector.decoders import decode_accounts
+from detector.decoders import decode, decode_accounts
 
 
 def record(**fields: Any) -> bytes:
@@ -22,6 +22,16 @@ def test_records_come_in_order_one_per_value_or_line() -> None:
 
 def test_an_integral_float_is_an_integer() -> None:
     assert decode_accounts([record(created_ms=5.0)]).records[0].created_ms == 5
+
+
+def test_a_long_text_is_cut_and_still_told_apart() -> None:
+    texts = ["d" * 256, "d" * 1_000_000, "d" * 999_999 + "e"]
+    kept = [str(one.email_domain) for one in decode_accounts([record(email_domain=text) for text in texts]).records]
+    assert kept[0] == texts[0]
+    assert len(set(kept)) == 3
+    assert max(map(len, kept)) < 300
+    event = {"id": "r", "time_ms": 1, "account_id": "a", "model": "m", "account": {"email_domain": texts[1]}}
+    assert decode([json.dumps(event).encode()], 0, hash_key=7).batch.records[0][1].email_domain == kept[1]
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_version_one_may_be_said() -> None:
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "n", "top_logprobs", "thinking_budget_tokens", "temperature", "top_p"])
-@pytest.mark.parametrize("senseless", [-1, 10**40])
+@pytest.mark.parametrize("senseless", [-1, 10**40, 10**400, -(10**4000)], ids=["-1", "1e40", "1e400", "-1e4000"])
 def test_a_client_cannot_have_its_event_refused_by_what_it_asks_for(field: str, senseless: float) -> None:
     column = {"thinking_budget_tokens": "thinking_budget"}.get(field, field)
     assert np.isnan(getattr(one(**{field: senseless}), column)).all()
@@ -212,6 +212,23 @@ def test_a_client_cannot_have_its_event_refused_by_broken_text() -> None:
         assert len(decoded(value).batch) == 1
     whole = event(prompt_text="PLACE").replace(b"PLACE", b"\\ud83d\\ude00")
     assert decoded(whole).batch.sketches.text.tolist() == likeness.sketch(["😀"], KEY).text.tolist()
+
+
+def test_a_number_that_no_double_holds_is_mended_and_what_looks_like_one_in_a_text_is_not() -> None:
+    text = 'say "1e999" and 1e999'
+    batch = decoded(event(max_tokens="PLACE", n=2, prompt_text=text).replace(b'"PLACE"', b"1e999")).batch
+    assert (np.isnan(batch.max_tokens).tolist(), batch.n.tolist()) == ([True], [2])
+    assert batch.sketches.text.tolist() == likeness.sketch([text], KEY).text.tolist()
+
+
+_surrogates = st.sampled_from(["\ud83d", "\ude00", "\\", "\\ud83d", "\\ude00", "u", "d", '"', "x", "\0", "\ufffd"])
+
+
+@given(st.lists(_surrogates, max_size=8).map("".join), st.booleans())
+def test_whatever_text_a_client_sends_its_event_is_read(text: str, escaped: bool) -> None:
+    value = json.dumps({**REQUIRED, "prompt_text": text, "user_agent": text}, ensure_ascii=escaped)
+    result = decoded(value.encode("utf-8", "surrogatepass"))
+    assert result.rejects == []
 
 
 @pytest.mark.parametrize("field", ["id", "account_id", "model"])

@@ -98,6 +98,22 @@ def test_the_page_asks_the_network_for_nothing_and_escapes_names() -> None:
     assert "&lt;s&gt;" in made
 
 
+def test_names_are_shown_and_never_obeyed() -> None:
+    """Labels come from a file that somebody gave; the console knows `[red]`, the terminal escapes, the page tags."""
+    evil = "[red]<script>alert(1)</script>[/nothing]\x1b[2J\n'\""
+    (one,) = cards(0.1, scenario=evil, system=evil)
+    cohorts = [msgspec.structs.replace(cohort, cohort=evil) for cohort in one.cohorts]
+    named = msgspec.structs.replace(one, cohorts=cohorts)
+    assert cohorts
+    out = io.StringIO()
+    other = msgspec.structs.replace(named, scenario="two")
+    Console(file=out, width=1_000).print(summary_table([named, other]), cohort_table([named]))
+    assert out.getvalue().count("[red]<script>alert(1)</script>[/nothing]\\x1b[2J\\n") == 4
+    assert "\x1b" not in out.getvalue()
+    bars = {evil: [parse_bar("served_share<=0.2")]}
+    assert "<script" not in page(evil, [named, other], bars, note=evil)
+
+
 def test_the_page_says_which_bars_held() -> None:
     bars = {"s": [parse_bar("served_share<=0.2"), parse_bar("served_share<=0.01")]}
     made = page("t", cards(0.1, 0.2), bars)

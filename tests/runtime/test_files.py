@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,30 @@ def test_packed_files_may_be_joined_end_to_end(tmp_path: Path, name: str) -> Non
 def test_files_follow_each_other_and_chunks_have_the_asked_for_size(tmp_path: Path) -> None:
     first, second = packed(tmp_path / "a.ndjson"), packed(tmp_path / "b.ndjson.gz", b"x\n")
     assert [len(chunk) for chunk in chunks_of([first, second], 400)] == [400, 400, 200, 1]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_what_unpacks_to_a_hundred_times_memory_is_never_held_whole(tmp_path: Path, suffix: str) -> None:
+    size = 200_000_000
+    path = packed(tmp_path / f"bomb{suffix}", bytes(size).replace(b"\0", b"1"))
+    assert bytes_of([path]) < size / 500
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="line 1 is longer than"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < size / 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_lines_before_the_place_of_damage_are_given(tmp_path: Path) -> None:
+    path = tmp_path / "a.zst"
+    packed(path)
+    path.write_bytes(path.read_bytes() + b"damage")
+    given = files.chunks_of([str(path)], 300)
+    assert [line for chunk in (next(given), next(given), next(given)) for line in chunk] == LINES[:900]
+    with pytest.raises(InputError, match="damaged after line 1000"):
+        list(given)
 
 
 def test_blank_lines_are_no_records_but_count_as_lines(tmp_path: Path) -> None:

@@ -80,6 +80,20 @@ async def test_a_campaign_and_its_accounts_can_be_looked_into() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_name_that_a_stranger_chose_is_shown_and_never_obeyed() -> None:
+    stage, name = AccountStage(CONFIG.accounts), "a\x1b[2J\r\n  score           1.000\u202e"
+    stage.assign(0, {})
+    event = {"id": "1", "time_ms": 1_780_000_000_000, "account_id": name, "model": "m"}
+    stage.absorb(decode([json.dumps(event).encode()], 0, hash_key=0).batch)
+    store = MemoryStore()
+    await stored(store, stage, 0)
+    text = await inspect.account(store, CONFIG, name)
+    assert text is not None
+    assert text.split("\n")[0] == "account a\\x1b[2J\\r\\n  score           1.000\\u202e"
+    assert not {"\x1b", "\r", "\u202e"} & set(text)
+
+
+@pytest.mark.asyncio
 async def test_what_nobody_has_seen_is_not_known() -> None:
     store = MemoryStore()
     assert await inspect.campaign(store, CONFIG, "c-none") is None

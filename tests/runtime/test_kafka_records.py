@@ -61,6 +61,28 @@ async def test_a_record_that_is_much_larger_than_a_fetch_is_read(
         await counted(service, events=2)
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_batch_that_unpacks_to_more_than_it_may_is_passed_over_and_counted(
+    as_users_run_it: SecuredKafka, redis_server: RedisServer, own_name: str, codec: str
+) -> None:
+    """Its packed size is all that a broker looks at."""
+    config = configured(own_name, as_users_run_it.address, redis_server.url, DETECTOR_KAFKA_UNPACKED_BYTES="1000000")
+    await asyncio.to_thread(topics.create_all, config)
+    settings = {"compression_type": codec, "max_request_size": 32 * MB}
+    async with producing(config, **settings) as producer, running(config) as (service, _):
+        for number, value in enumerate((event(1, START_MS), b"x" * 8 * MB, event(2, START_MS), b"y" * 8 * MB)):
+            await producer.send_and_wait(config.topics.requests, value, partition=0)
+            await counted(service, events=(number + 2) // 2)
+
+        def dropped() -> float | None:
+            return service._recorder.registry.get_sample_value("detector_dropped_total", {"bound": "batches"})
+
+        await until(lambda: dropped() == 2, dropped)
+        await producer.send_and_wait(config.topics.requests, event(3, START_MS), partition=0)
+        await counted(service, events=3)
+        assert (await service.ready())[1].ok
+
+
 @pytest.mark.parametrize("size", [3 * MB, 20 * MB], ids=["larger than its topic takes", "larger than any record"])
 async def test_a_dead_letter_that_would_not_fit_is_cut_says_so_and_holds_nothing_up(
     as_users_run_it: SecuredKafka, redis_server: RedisServer, own_name: str, size: int

@@ -12,6 +12,7 @@ from aiokafka.errors import InvalidTimestampError
 from detector.errors import Unavailable
 from detector.runtime import publisher as publisher_module
 from detector.runtime import topics
+from detector.runtime.holding import DeadLetter
 from detector.runtime.publisher import KafkaPublisher
 from detector.runtime.servers import KafkaServer
 from detector.runtime.topics import Topic
@@ -99,3 +100,18 @@ async def test_after_a_broken_producer_the_next_publication_goes_through(
     await reader.start()
     assert [(await reader.getone()).value for _ in range(2)] == [b"v", b"v"]
     await reader.stop()
+
+
+async def test_a_record_of_endless_bad_lines_is_not_held_as_so_many_letters_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[list[bytes]] = []
+
+    async def take(_: KafkaPublisher, records: list[dict[str, Any]]) -> None:
+        sent.append([record["value"] for record in records])
+
+    monkeypatch.setattr(KafkaPublisher, "_send", take)
+    letters = [DeadLetter("invalid_json", "t", 0, 5, line, None, b"%d" % line) for line in range(1, 2_501)]
+    await KafkaPublisher("nowhere:1", {"dead_letters": "dlq"}).dead_letter(letters)
+    assert [value for some in sent for value in some] == [letter.value for letter in letters]
+    assert max(map(len, sent)) <= 1_000

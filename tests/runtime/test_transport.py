@@ -18,7 +18,8 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.runtime.transport import SCHEME, Consumer, Records, Transport
+from detector.runtime import unpacking
+from detector.runtime.transport import SCHEME, Batches, Consumer, Records, Transport
 
 ONE = TP("requests", 0)
 
@@ -124,6 +125,36 @@ def test_records_are_read_without_a_copy_of_each_and_are_the_same() -> None:
     assert [(r.offset, r.key, r.value) for r in found] == [(r.offset, r.key, r.value) for r in copied]
     assert not any(isinstance(record, ConsumerRecord) for record in found)
     assert plain.next_fetch_offset == copied.next_fetch_offset == 4
+
+
+def fetched(data: bytes, offset: int, told: list[Any]) -> tuple[list[Any], int]:
+    """The records of one fetch from `offset` on, and where the next one begins."""
+    records = PartitionRecords(TopicPartition("requests", 0), MemoryRecords(data), [], offset, None, None, True, 0)
+    records.__class__ = Records
+    records._records, records.told = Batches(records._records), lambda *what: told.append(what)
+    return list(records), records.next_fetch_offset
+
+
+def test_a_fetch_of_many_batches_unpacks_to_little_more_than_one_may_and_what_cannot_be_is_passed_over() -> None:
+    """Each of them is small, packed: of a fetch of 4 MB thousands would do."""
+    batches, told, sizes = list[bytes](), list[Any](), (300_000, 300_000, 500_000, 2_000_000, 100_000, 900_000, 900_000)
+    for base, size in enumerate(sizes):
+        batch = DefaultRecordBatchBuilder(2, 4, 0, -1, -1, -1, 1 << 26)
+        batch.append(0, 1, None, b"x" * size, [])
+        built = bytearray(batch.build())
+        built[:8] = base.to_bytes(8, "big")  # its offset is not part of what the checksum is of
+        batches.append(bytes(built))
+    unpacking.bound(1_000_000)
+    try:
+        at, found = 0, list[list[int]]()
+        while at < len(sizes):
+            records, at = fetched(b"".join(batches[at:]), at, told)
+            found.append([len(record.value) for record in records])
+    finally:
+        unpacking.bound(64 << 20)
+    assert [size for sizes in found for size in sizes] == [size for size in sizes if size <= 1_000_000]
+    assert max(map(sum, found)) < 2_000_000
+    assert told == [(TP("requests", 0), 3, 4)]
 
 
 def test_nothing_is_delivered_of_a_partition_that_was_not_started() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.account import AccountRecord
 from detector.campaign import observation
 from detector.campaign.observation import LinkKind, Observations
+from detector.errors import DecodeError
 from detector.event import EventBatch
 from detector.signals.canary import Canary
 from detector.signals.no_idle import NoIdle
@@ -82,23 +84,28 @@ def stream(seed: int, n: int) -> EventBatch:
     )
 
 
-def whole(batch: EventBatch) -> dict[int, list[bytes | None]]:
-    stage = assigned()
+def whole(batch: EventBatch, config: AccountSettings = SETTINGS) -> dict[int, list[bytes | None]]:
+    stage = assigned(config)
     stage.absorb(batch)
     stage.finish()
     return {partition: [m.value for m in stage.drain(partition)[1]] for partition in range(PARTITIONS)}
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 1 << 30), cuts=st.lists(st.integers(1, 249), max_size=12, unique=True))
-def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int]) -> None:
+@given(
+    seed=st.integers(0, 1 << 30),
+    cuts=st.lists(st.integers(1, 249), max_size=12, unique=True),
+    models=st.sampled_from([0, 1, 1000]),
+)
+def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int], models: int) -> None:
     batch = stream(seed, 250)
-    stage = assigned()
+    config = replace(SETTINGS, most_models=models)
+    stage = assigned(config)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 250], strict=True):
         stage.absorb(part_of(batch, start, end))
     stage.finish()
     out = {partition: [m.value for m in stage.drain(partition)[1]] for partition in range(PARTITIONS)}
-    assert out == whole(batch)
+    assert out == whole(batch, config)
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,13 +114,14 @@ def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int]) -> None:
     cuts=st.lists(st.integers(1, 249), min_size=1, max_size=8, unique=True),
     restart=st.lists(st.booleans(), min_size=9, max_size=9),
     hot=st.sampled_from([1, 3, 1000]),
+    models=st.sampled_from([1, 1000]),
 )
 def test_a_restart_from_the_stored_rows_does_not_show(
-    seed: int, cuts: list[int], restart: list[bool], hot: int
+    seed: int, cuts: list[int], restart: list[bool], hot: int, models: int
 ) -> None:
     """Between batches the stage is thrown away and started again, or forgets idle accounts and fetches them back."""
     batch = stream(seed, 250)
-    config = AccountSettings(**{**SETTINGS_FIELDS, "hot_accounts": hot})
+    config = replace(SETTINGS, hot_accounts=hot, most_models=models)
     store: dict[int, dict[str, bytes]] = {partition: {} for partition in range(PARTITIONS)}
     out: dict[int, list[bytes | None]] = {partition: [] for partition in range(PARTITIONS)}
     stage = assigned(config)
@@ -140,10 +148,44 @@ def test_a_restart_from_the_stored_rows_does_not_show(
                 stage.assign(partition, store[partition])
     stage.finish()
     commit()
-    assert out == whole(batch)
+    assert out == whole(batch, config)
 
 
-SETTINGS_FIELDS: dict[str, Any] = {name: getattr(SETTINGS, name) for name in AccountSettings.__dataclass_fields__}
+def test_a_step_names_only_so_many_models_and_counts_every_request() -> None:
+    config = replace(SETTINGS, link_partitions=1, most_models=3)
+    stage = assigned(config, 1)
+    for minute in range(20):
+        names = tuple(f"model-{minute}-{i}" for i in range(50))
+        ids = 1 + np.arange(50, dtype=np.uint64) + np.uint64(50 * minute)
+        stage.absorb(
+            batch_of([START + minute * MINUTE] * 50, [0] * 50, ("a",), models=names, model=range(50), event_id=ids)
+        )
+        assert len(stage._models) <= 2 * (config.most_models + 1)
+    stage.finish()
+    steps = [{name: count for _, name, count in o.models} for o in told(stage, 1) if o.models]
+    assert steps == [{**{f"model-{minute}-{i}": 1 for i in range(3)}, "other": 47} for minute in range(20)]
+    assert stage.counts["models_dropped"] == 20 * 47
+
+
+def test_of_too_many_accounts_on_their_topic_those_told_of_longest_ago_are_forgotten() -> None:
+    stage = assigned(replace(SETTINGS, most_records=3), 1)
+    stage.learn(AccountRecord(account_id=name, tier="pro") for name in "abcad")
+    stage.absorb(batch_of([START] * 4, range(4), ("a", "b", "c", "d")))
+    stage.finish()
+    tiers = {
+        name: int(tier) for o in told(stage, 1) for name, tier in zip(o.accounts.ids, o.accounts.tier, strict=True)
+    }
+    assert tiers == {"a": 1, "b": -1, "c": 1, "d": 1}
+    assert stage.records_dropped == 1
+
+
+def test_a_record_of_the_store_that_cannot_be_read_is_an_error_that_says_whose_it_is() -> None:
+    stage = assigned()
+    stage.absorb(stream(3, 250))
+    rows = {key: row for key, row in stage.drain(1)[0].items() if row is not None}
+    for key in sorted(rows):
+        with pytest.raises(DecodeError, match="accounts:1 cannot be read"):
+            AccountStage(SETTINGS).assign(1, {**rows, key: rows[key][:5]})
 
 
 def test_a_step_with_activity_is_told_to_every_link_partition() -> None:

@@ -74,7 +74,9 @@ class Stage:
             for name, column in ((name, getattr(NOTHING.edges, name)) for name in NOTHING.edges.__dataclass_fields__)
         }
         edges["account"], edges["last_ms"] = np.arange(n, dtype=np.int32), np.full(n, step_ms - 1)
-        record = replace(NOTHING, facts=facts, edges=replace(NOTHING.edges, **edges), models=tuple(models))
+        links = {name: np.ones(1, getattr(NOTHING.links, name).dtype) for name in NOTHING.links.__dataclass_fields__}
+        parts = {"edges": replace(NOTHING.edges, **edges), "links": replace(NOTHING.links, **links)}
+        record = replace(NOTHING, facts=facts, models=tuple(models), **parts)
         record = candidate.decode(candidate.encode(record))
         rows = self.tables.learn(record.facts, step_ms)
         self.conducts.learn(record, rows, START, step_ms)

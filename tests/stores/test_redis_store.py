@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from detector.errors import ConfigError, Fenced, Unavailable
+from detector.errors import ConfigError, DecodeError, Fenced, Unavailable
 from detector.runtime import servers
 from detector.runtime.servers import RedisServer
 from detector.stores import Commit, Message
@@ -43,6 +43,41 @@ async def test_while_redis_is_away_every_method_says_so_and_afterwards_all_goes_
         assert await store.rows("accounts", 0) == {"x": b"1"}
         assert await store.commit("accounts", 0, claim.token, ONE) == 2
         await store.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value"),
+    [
+        ("outbox", b"1", b"\xff\x00"),
+        ("outbox", b"x", b""),
+        ("head", b"offset", b"many"),
+        ("head", b"epoch", b"\xff"),
+        ("head", b"token", b"x"),
+        ("head", None, b"no hash"),
+        ("rows", None, b"no hash"),
+        ("rows", b"\xff\xfe", b"1"),
+    ],
+)
+async def test_what_somebody_broke_in_redis_is_an_error_that_says_so_and_is_not_waited_for(
+    redis_server: RedisServer, own_name: str, key: str, field: bytes | None, value: bytes
+) -> None:
+    store, raw = RedisStore(redis_server.url, prefix=own_name), Redis.from_url(redis_server.url)
+    claim = await store.claim("accounts", 0)
+    await store.commit("accounts", 0, claim.token, ONE)
+    name = f"{own_name}:{{accounts:0}}:{key}"
+    if field is None:
+        await raw.set(name, value)
+    else:
+        await raw.hset(name, field, value)
+
+    async def taken() -> None:
+        await store.claim("accounts", 0)
+        await store.rows("accounts", 0)
+
+    with pytest.raises(DecodeError, match="state_unreadable"):
+        await taken()
+    await store.close()
+    await raw.aclose()
 
 
 async def test_a_redis_that_hangs_is_unavailable_within_the_time_limit(tmp_path: Path) -> None:
