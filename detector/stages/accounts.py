@@ -30,26 +30,15 @@ import numpy.typing as npt
 
 from detector import score
 from detector.account import AccountRecord
-<<<<<<< HEAD
 from detector.campaign.link import links_of, mix
 from detector.campaign.observation import CAPABILITIES, LinkKind
-from detector.event import F32, I64, EventBatch, Mask, hash64
-=======
-from detector.campaign.link import links_of
-from detector.campaign.observation import CAPABILITIES
 from detector.event import F32, I64, U64, EventBatch, Mask, hash64
->>>>>>> doors
 from detector.signals import SIGNALS, Signal
 from detector.signals.canary import Canary
 from detector.stages.records import Records
 from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
-<<<<<<< HEAD
-from detector.stores import Message
-from detector.window import activity, mixture, rest
-=======
 from detector.stores import Message, read_back
-from detector.window import activity, rest
->>>>>>> doors
+from detector.window import activity, mixture, rest
 from detector.window.clock import UNSET, PartitionClock
 from detector.window.columns import AccountColumns, Column
 from detector.window.recent import RecentIds
@@ -392,21 +381,6 @@ class AccountStage:
         self._is_open[active] = self._dirty[active] = True
         return self._pairs(batch, rows, step, at_ms, clock)
 
-<<<<<<< HEAD
-    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64, clock: I64) -> npt.NDArray[Any]:
-        links = links_of(batch)
-        again, mixtures = mixture.mixtures_of(self._table, rows, mixture.templates_of(batch.sketches), clock)
-        mixed = np.full(mixtures.size, LinkKind.MIXTURE, np.uint8)
-        model_values = np.array([hash64(model, 0) for model in batch.models], np.uint64)
-        self._models.update(zip(model_values.tolist(), batch.models, strict=True))
-        event = np.concatenate([np.arange(len(batch)), links.event, *[again] * mixture.BANDS])
-        tokens = np.clip(np.nan_to_num(batch.output_tokens), 0, 1e12).astype(np.int64)
-        pairs = np.empty(len(event), PAIR)
-        pairs["row"], pairs["step"] = rows[event], step[event]
-        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind, mixed])
-        values = mix(mixtures.T.ravel(), LinkKind.MIXTURE)
-        pairs["value"] = np.concatenate([model_values[batch.model], links.value, values])
-=======
     def _named(self, batch: EventBatch, step: I64) -> U64:
         """Return the value under which each event's model is counted: its own, or that of `other` beyond `most_models`.
 
@@ -441,15 +415,17 @@ class AccountStage:
             used = set().union(*(state.pending.models() for state in self._partitions.values()))
             self._models = {value: name for value, name in self._models.items() if value in used}
 
-    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64) -> npt.NDArray[Any]:
+    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64, clock: I64) -> npt.NDArray[Any]:
         links = links_of(batch)
-        event = np.concatenate([np.arange(len(batch)), links.event])
+        again, mixtures = mixture.mixtures_of(self._table, rows, mixture.templates_of(batch.sketches), clock)
+        mixed = np.full(mixtures.size, LinkKind.MIXTURE, np.uint8)
+        event = np.concatenate([np.arange(len(batch)), links.event, *[again] * mixture.BANDS])
         tokens = np.clip(np.nan_to_num(batch.output_tokens), 0, 1e12).astype(np.int64)
         pairs = np.empty(len(event), PAIR)
         pairs["row"], pairs["step"] = rows[event], step[event]
-        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind])
-        pairs["value"] = np.concatenate([self._named(batch, step), links.value])
->>>>>>> doors
+        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind, mixed])
+        values = mix(mixtures.T.ravel(), LinkKind.MIXTURE)
+        pairs["value"] = np.concatenate([self._named(batch, step), links.value, values])
         pairs["item"] = batch.sketches.text[event]
         pairs["item"][: len(batch)] = 0
         pairs["output_tokens"] = tokens[event]
