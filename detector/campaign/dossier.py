@@ -73,6 +73,8 @@ def compose(
             "requests_in_common": campaign.asked,
             "mixed_members": {"accounts": campaign.mixed, "share_in_common": round(campaign.mixed_share, 4)},
             "merged_from": list(campaign.merged_from),
+            "split_from": list(campaign.split_from),
+            "split_into": list(campaign.split_into),
             "succeeds": [campaign.campaign_id] if took_over else [],
             "succession": took_over,
         },

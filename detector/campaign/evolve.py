@@ -1,9 +1,10 @@
-"""A campaign over time: birth, growth, merge, dormancy, and which campaign a new group belongs to.
+"""A campaign over time: birth, growth, merge, split, dormancy, and which campaign a new group belongs to.
 
 The identity of a campaign is its links and members, not the cut of one step: a group found later
 that overlaps with a known campaign *is* that campaign, whether it grew, changed its template
 mixture or moved to fresh accounts that use the same prompts. Its id is a hash of how it began, so
-that a replay gives the same one.
+that a replay gives the same one. Of one that turns out to be two, the part with most of those who
+were named first keeps the id.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from detector.finding import Severity
 NOBODY_ELSE: Final = 0.8  # of a group that makes several campaigns one, or a link that one takes over, are members
 FROM_MANY_NETWORKS: Final = 0.5  # strength of the reading `spread`
 GOOD_PART: Final = 0.3  # of what an established account asks
+MOST_FIRST: Final = 1_000  # members remembered as named first, and
+MOST_NAMES: Final = 100  # campaigns that one was merged from, or split into
 RANK: Final[dict[Severity, int]] = {"watch": 0, "warning": 1, "critical": 2}
 
 
@@ -49,6 +52,11 @@ class Campaign:
     touched: int = 0  # edges changed since it was read
     raised: bool = False
     merged_from: list[str] = field(default_factory=list)
+    split_from: list[str] = field(default_factory=list)
+    split_into: list[str] = field(default_factory=list)
+    split_ms: int = 0  # what was used last before then is no sign that the two are one; 0 never
+    parted_ms: int = 0  # when it was last looked at whether it is two
+    named_first: list[int] = field(default_factory=list)  # by its alert's first finding; of many some
 
     @property
     def least_share(self) -> float:
@@ -62,6 +70,12 @@ class Campaign:
     def begin_alert(self) -> None:
         """Begin another alert, which names every member afresh: out of `watch`, whose alert flags nobody."""
         self.announced, self.seq, self.raised = set(), 0, False
+
+    def told(self, step_ms: int) -> None:
+        """Take down that a finding of this step has named every member."""
+        if not self.raised:
+            self.named_first = sorted(self.members)[:MOST_FIRST]
+        self.announced, self.seq, self.updated_ms, self.raised = set(self.members), self.seq + 1, step_ms, True
 
 
 def campaign_id(step: int, links: list[int]) -> str:
@@ -106,3 +120,13 @@ def merge(into: Campaign, other: Campaign) -> None:
     into.newborn = into.newborn or other.newborn
     into.touched += other.read_at_edges
     into.merged_from += [other.campaign_id, *other.merged_from]
+    del into.merged_from[:-MOST_NAMES]
+
+
+def split(old: Campaign, new: Campaign, step_ms: int) -> None:
+    """Let the members of a new campaign leave the old one, of which they were a part."""
+    old.members -= new.members
+    old.young -= new.young
+    old.split_into = [*old.split_into, new.campaign_id][-MOST_NAMES:]
+    new.split_from = [old.campaign_id]
+    old.split_ms = new.split_ms = new.parted_ms = step_ms

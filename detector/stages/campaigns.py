@@ -9,7 +9,6 @@ the account: one loud thing instead of a thousand.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -22,9 +21,18 @@ from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
 from detector.campaign.confidence import confidence, severity
 from detector.campaign.dossier import compose
-from detector.campaign.evolve import NOBODY_ELSE, RANK, Campaign, apart, belongs_to, campaign_id, merge
+from detector.campaign.evolve import (
+    MOST_NAMES,
+    NOBODY_ELSE,
+    RANK,
+    Campaign,
+    apart,
+    belongs_to,
+    campaign_id,
+    merge,
+    split,
+)
 from detector.campaign.group import (
-    MIXED_BELOW,
     GroupColumns,
     Reading,
     attributed,
@@ -35,39 +43,34 @@ from detector.campaign.group import (
     typical,
     units,
 )
-from detector.campaign.link import ASKED, IDENTITY, WORDS
-from detector.campaign.membership import CLEAN, belongs, through
-from detector.campaign.observation import LinkKind
+from detector.campaign.link import WORDS
+from detector.campaign.membership import belongs
+from detector.campaign.parts import Part
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
-from detector.campaign.table import cut
 from detector.campaign.weights import DEFAULT, Weights
-from detector.event import F64, I32, I64, U64, Mask, hash64
+from detector.event import F64, I64, U64, Mask, hash64
 from detector.finding import Finding, Severity
 from detector.stages.candidates import Bounds, CandidateTables, numbered
 from detector.stages.conduct import Conducts
+from detector.stages.kinship import across, belongings, in_two, one_since
 from detector.stages.waiting import Waiting
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
+PARTED_MS: Final = 6 * HOUR_MS  # between two looks whether a loud campaign is two; that takes a day to show
 REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 """At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
-_IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
-_PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
-_TIES: Final = [*map(int, ASKED), *_PAID]  # of one operator
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
-MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
 SEVERAL: Final = 3  # customers, and
 SEVERAL_OF: Final = (
     0.05  # of the members: so many that are not young belong to a campaign that its young ones give away
 )
-MOST_NAMES: Final = 100  # models told of a campaign, and campaigns it was merged from
-MOST_READ: Final = 1_000  # groups at a time
 COUNTED: Final = (
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
 )  # what a bound took
@@ -153,9 +156,9 @@ class CampaignPartition:
         findings, self.ended = self.ended, []
         findings += [
             finding
-            for number in sorted(changed & self.campaigns.keys())
+            for number in sorted(changed & self.campaigns.keys(), key=lambda n: (self.campaigns[n].raised, n))
             for finding in self._say(self.campaigns[number], step_ms)
-        ]
+        ]  # those that begin come first: who goes over to one that was split off is always in one
         for record, accounts in zip(records, rows, strict=True):
             held = self.accounts["campaign"][accounts]
             loud = np.isin(held, [number for number, c in self.campaigns.items() if c.severity != "watch"])
@@ -270,7 +273,7 @@ class CampaignPartition:
                 left = np.flatnonzero(stands & (self.links["owner"] == 0))
                 changed |= self._group(self.tables.edges_of(left), step, step_ms)
         if changed or step % REGROUP_STEPS["young"] == 0:
-            changed |= self._unite(step_ms)
+            changed |= self._unite(step_ms) | self._split(step, step_ms)
         return changed
 
     def _due(self, which: str, edges: int, step: int) -> bool:
@@ -291,7 +294,10 @@ class CampaignPartition:
         link_rows, link = numbered(self.edges["of"][edges], len(self.links))
         _, account = self.tables.people(edges)
         label = components(link, account, self.links["kind"][link_rows])
-        uses, worth = self._worth(label, link_rows, label[link], account, self.edges["count"][edges], step_ms)
+        news = self.settings.regroup_growth, self.settings.least_accounts
+        uses, worth = self.tables.worth(
+            label, link_rows, label[link], account, self.edges["count"][edges], step_ms, *news
+        )
         order = np.argsort(label[link], kind="stable")
         order = order[worth[label[link[order]]]]
         bounds = np.flatnonzero(np.diff(label[link[order]], prepend=-1, append=-1))
@@ -308,27 +314,6 @@ class CampaignPartition:
             self._reread_when_due(self.campaigns[number], step_ms)
         return changed
 
-    def _worth(self, label: I64, link_rows: I64, of: I64, account: I64, count: I32, step_ms: int) -> tuple[I64, Mask]:
-        """Return each group's uses, and which groups to read: those of enough accounts, with news.
-
-        What was read and found to be no campaign reads the same until its uses grow. But for what goes by time, such
-        as how its accounts behave otherwise: so it is read again when an hour has passed, unless there are too many.
-        Of those the largest come first.
-        """
-        groups, people = int(label.max()) + 1, int(account.max()) + 1
-        uses = np.bincount(of, count, groups).astype(np.int64)
-        size = np.bincount(np.unique(of * people + account) // people, minlength=groups)
-        before, read_ms = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
-        np.maximum.at(before, label, self.links["read_uses"][link_rows])
-        np.maximum.at(read_ms, label, self.links["read_ms"][link_rows])
-        news = (uses < before) | (uses > (1 + self.settings.regroup_growth) * before)
-        long_ago = step_ms - read_ms >= HOUR_MS
-        worth = (size >= self.settings.least_accounts) & (news | long_ago)
-        if worth.sum() > MOST_READ:
-            worth &= news
-            cut(worth, np.zeros(groups, np.int8), size, MOST_READ)
-        return uses, worth
-
     def _unite(self, step_ms: int) -> set[int]:
         """Make one of two campaigns when half of the smaller one's members ask much in the larger one's words.
 
@@ -337,7 +322,7 @@ class CampaignPartition:
         changed: set[int] = set()
         if len(self.campaigns) < 2:
             return changed
-        member, owner = self._across(step_ms)
+        member, owner = across(self.tables, self.campaigns, lambda links: self._purity(links, step_ms, newborn=False))
         for number in sorted(self.campaigns):
             campaign = self.campaigns.get(number)
             found, users = np.unique(owner[member == number], return_counts=True)
@@ -354,28 +339,46 @@ class CampaignPartition:
                 changed.add(into.number)
         return changed
 
-    def _across(self, step_ms: int) -> tuple[I64, I64]:
-        """Return, for each account that does much of its asking in another campaign's words, the two campaigns.
+    def _split(self, step: int, step_ms: int) -> set[int]:
+        """Make two of a loud campaign whose parts have nothing in common any more; one on watch is refounded anyway."""
+        changed: set[int] = set()
+        for campaign in list(self.campaigns.values()):
+            few = len(campaign.members) < 2 * self.settings.least_accounts
+            if few or campaign.severity == "watch" or step_ms - campaign.parted_ms < PARTED_MS:
+                continue
+            campaign.parted_ms = step_ms
+            two = in_two(self.tables, campaign, step_ms, self.settings.least_accounts)
+            if two and len(self.campaigns) < self.settings.most_campaigns:
+                loud = [self._severity(part, step_ms) for part in two]
+                if "watch" not in loud:
+                    new = self._leave(campaign, two[1], loud[1], step, step_ms)
+                    changed |= {campaign.number, new.number}
+        return changed
 
-        Much is a part of what it asks, or of what a reseller's account asks in any campaign's words.
-        """
-        of, account = self.edges["of"].astype(np.int64), self.edges["who"].astype(np.int64)
-        member, owner = self.accounts["campaign"][account], self.links["owner"][of]
-        tied = np.isin(self.links["kind"][of], _TIES)
-        own = np.flatnonzero((member > 0) & (member == owner) & tied)
-        in_own = through(account[own], self.links["kind"][of[own]], self.edges["count"][own], len(self.accounts))
-        edges = np.flatnonzero((member > 0) & (owner > 0) & (member != owner))
-        kind = self.links["kind"][of[edges]]
-        kept = np.isin(kind, _TIES) & (self._purity(of[edges], step_ms, newborn=False) > CLEAN)
-        edges, kind = edges[kept], kind[kept]
-        pairs, index = np.unique(np.stack([account[edges], owner[edges]]), axis=1, return_inverse=True)
-        index, n = index.ravel(), pairs.shape[1]
-        asked = through(index, kind, self.edges["count"][edges], n)
-        asked[index[np.isin(kind, _PAID)]] = math.inf
-        every = self.accounts["requests"][pairs[0]]
-        of_campaigns = in_own[pairs[0]] + asked
-        much = asked >= MUCH * np.where(of_campaigns < MIXED_BELOW * every, of_campaigns, every)
-        return self.accounts["campaign"][pairs[0][much]].astype(np.int64), pairs[1][much]
+    def _severity(self, part: Part, step_ms: int) -> Severity:
+        """Return how loud a part of a campaign is by itself."""
+        edges = self.tables.edges_of(part.links)
+        own = edges[np.isin(self.edges["who"][edges], part.accounts)]
+        group, _, readings = self._read(edges, own, step_ms)
+        return severity(confidence(readings, self.settings.weights), readings, int(attributed(group).sum()))
+
+    def _leave(self, old: Campaign, part: Part, loud: Severity, step: int, step_ms: int) -> Campaign:
+        """Found a campaign on a part of another one, whose members leave that, and hear of it anew."""
+        own, takes = belongings(self.tables, old, part)
+        new = self._found(step, own, self.edges["of"][own], newborn=old.newborn)
+        new.severity = loud
+        rows, index = self.tables.people(own)
+        first = np.full(len(rows), np.iinfo(np.int64).max)
+        np.minimum.at(first, index, self.edges["first_ms"][own])
+        new.young = int((self._age(rows, first) == 1).sum())
+        new.members = set(self.accounts.keys[part.accounts].tolist())
+        split(old, new, step_ms)
+        self.campaigns[new.number] = new
+        self.accounts["campaign"][part.accounts] = new.number
+        self.links["owner"][takes] = new.number
+        for campaign in (old, new):
+            self._reread(campaign, step_ms)
+        return new
 
     def _standing(self, step_ms: int) -> tuple[Mask, Mask]:
         """Tell which links stand out by the youth of their accounts, and which by their own."""
@@ -387,7 +390,7 @@ class CampaignPartition:
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
         """Read one group; return the number of the campaign it founded or extended, 0 if neither."""
         s = self.settings
-        edges, link_rows = self._sharing_content(edges, link_rows)
+        edges, link_rows = self.tables.sharing_content(edges, link_rows)
         keys = self.accounts.keys[self.tables.people(edges)[0]]
         if len(keys) < s.least_accounts:
             return 0
@@ -395,7 +398,7 @@ class CampaignPartition:
         if known:
             campaign = known[0]
             for other in known[1:]:
-                if not apart(campaign, other):
+                if not apart(campaign, other) and one_since(self.tables, campaign, other, edges, s.overlap):
                     self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
@@ -464,13 +467,10 @@ class CampaignPartition:
             campaign.members.clear()
             campaign.young = 0
         self._admit(campaign, edges, of[edges], step_ms)
-        shared, shared_rows = self._sharing_content(edges, of[edges])
-        group = self._columns(shared, shared_rows, step_ms)
+        own = edges[self.accounts["campaign"][self.edges["who"][edges]] == campaign.number]
+        group, members, campaign.readings = self._read(edges, own, step_ms)
         if campaign.severity == "watch":
             campaign.newborn = group.newborn
-        own = edges[self.accounts["campaign"][self.edges["who"][edges]] == campaign.number]
-        members = self._columns(own, self.edges["of"][own], step_ms) if len(own) else None
-        campaign.readings = self._told(shared, read(group, members), step_ms)
         if members:
             campaign.asked, campaign.mixed, campaign.mixed_share = in_common(members)
         asked = attributed(group)
@@ -481,6 +481,13 @@ class CampaignPartition:
             self._dissolve(campaign, step_ms)
         else:
             self._escalate(campaign, severity(campaign.score, campaign.readings, int(asked.sum())), step_ms)
+
+    def _read(self, edges: I64, own: I64, step_ms: int) -> tuple[GroupColumns, GroupColumns | None, list[Reading]]:
+        """Return the group of these edges, its members, whose edges are `own`, and how it reads."""
+        shared, shared_rows = self.tables.sharing_content(edges, self.edges["of"][edges])
+        group = self._columns(shared, shared_rows, step_ms)
+        members = self._columns(own, self.edges["of"][own], step_ms) if len(own) else None
+        return group, members, self._told(shared, read(group, members), step_ms)
 
     def _dissolve(self, campaign: Campaign, step_ms: int) -> None:
         """Let go of what was only watched and does not hold up."""
@@ -509,26 +516,11 @@ class CampaignPartition:
         if into.severity == "watch" and other.severity != "watch":
             self._louder(into, step_ms)
         merge(into, other)
-        del into.merged_from[:-MOST_NAMES]
         for model, count in self.models.pop(other.number, {}).items():
             self._count_model(into.number, model, count)
         self.accounts["campaign"][self.accounts["campaign"] == other.number] = into.number
         self.links["owner"][self.links["owner"] == other.number] = into.number
         del self.campaigns[other.number]
-
-    def _sharing_content(self, edges: I64, link_rows: I64) -> tuple[I64, I64]:
-        """Return the edges of those accounts that share content, where there is content, and their links.
-
-        A network is shared by many who have nothing else in common with the group.
-        """
-        said = ~np.isin(self.links["kind"][link_rows], _IDENTITY)
-        if not said.any():
-            return edges, link_rows
-        who = self.edges["who"]
-        sharing = np.zeros(len(self.accounts), np.bool_)
-        sharing[who[edges[said]]] = True
-        keep = sharing[who[edges]]
-        return edges[keep], link_rows[keep]
 
     def _told(self, edges: I64, readings: list[Reading], step_ms: int) -> list[Reading]:
         """Tell the observer, if there is one, how the group of these edges reads; return the readings, conduct too."""
@@ -548,14 +540,11 @@ class CampaignPartition:
         news = campaign.members - campaign.announced
         waits = campaign.seq >= s.prompt_updates and step_ms - campaign.updated_ms < s.update_every_ms
         due = news or step_ms - campaign.updated_ms >= HOUR_MS or not campaign.raised
-        if waits or not due or not campaign.members:
+        if (campaign.split_ms != step_ms and (waits or not due)) or not campaign.members:
             return []
         left = campaign.announced - campaign.members  # of one that is only watched, who belongs is open
         finding = self._finding(campaign, step_ms, self._names(news), self._names(left))
-        campaign.announced = set(campaign.members)
-        campaign.seq += 1
-        campaign.updated_ms = step_ms
-        campaign.raised = True
+        campaign.told(step_ms)
         return [finding]
 
     def _finding(self, campaign: Campaign, step_ms: int, added: list[str], removed: list[str]) -> Finding:

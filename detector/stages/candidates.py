@@ -17,7 +17,7 @@ import numpy as np
 
 from detector.campaign.candidate import Candidates
 from detector.campaign.group import GroupColumns
-from detector.campaign.link import WORDS, mix
+from detector.campaign.link import IDENTITY, WORDS, mix
 from detector.campaign.observation import CAPABILITIES, AccountFacts
 from detector.campaign.table import Table, cut
 from detector.event import I8, I32, I64, LABELS, U64, Mask, hash64
@@ -27,6 +27,9 @@ _LINK_COLUMNS: Final = (
     *("kind", "born_ms", "accounts", "young", "established", "surprise", "items_sampled", "items_repeated"),
 )
 _EDGE_COLUMNS: Final = ("count", "items", "output_tokens", "first_ms", "last_ms")
+HOUR_MS: Final = 3_600_000
+MOST_READ: Final = 1_000  # groups at a time
+_IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
 MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
@@ -193,6 +196,43 @@ class CandidateTables:
             young_share=young_share,
             newborn=bool(len(said) and recent(said).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
         )
+
+    def worth(
+        self, label: I64, link_rows: I64, of: I64, account: I64, count: I32, step_ms: int, growth: float, least: int
+    ) -> tuple[I64, Mask]:
+        """Return each group's uses, and which groups to read: those of `least` accounts, with news.
+
+        What was read and found to be no campaign reads the same until its uses grow (by a share `growth`). But for what
+        goes by time, such as how its accounts behave otherwise: so it is read again when an hour has passed, unless
+        there are too many. Of those the largest come first.
+        """
+        groups, people = int(label.max()) + 1, int(account.max()) + 1
+        uses = np.bincount(of, count, groups).astype(np.int64)
+        size = np.bincount(np.unique(of * people + account) // people, minlength=groups)
+        before, read_ms = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+        np.maximum.at(before, label, self.links["read_uses"][link_rows])
+        np.maximum.at(read_ms, label, self.links["read_ms"][link_rows])
+        news = (uses < before) | (uses > (1 + growth) * before)
+        long_ago = step_ms - read_ms >= HOUR_MS
+        worth = (size >= least) & (news | long_ago)
+        if worth.sum() > MOST_READ:
+            worth &= news
+            cut(worth, np.zeros(groups, np.int8), size, MOST_READ)
+        return uses, worth
+
+    def sharing_content(self, edges: I64, link_rows: I64) -> tuple[I64, I64]:
+        """Return the edges of those accounts that share content, where there is content, and their links.
+
+        A network is shared by many who have nothing else in common with the group.
+        """
+        said = ~np.isin(self.links["kind"][link_rows], _IDENTITY)
+        if not said.any():
+            return edges, link_rows
+        who = self.edges["who"]
+        sharing = np.zeros(len(self.accounts), np.bool_)
+        sharing[who[edges[said]]] = True
+        keep = sharing[who[edges]]
+        return edges[keep], link_rows[keep]
 
     def first_use(self, links: I64, accounts: I64) -> I64:
         """Return when each account (rows) first used any of the links (rows); the end of time where it never did."""

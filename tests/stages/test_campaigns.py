@@ -21,7 +21,7 @@ from detector.campaign.weights import READINGS
 from detector.errors import DecodeError
 from detector.event import hash64
 from detector.finding import Finding, encode
-from detector.stages import campaigns, journal
+from detector.stages import candidates, journal
 from detector.stages.campaigns import CampaignPartition, CampaignSettings
 from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkPartition, LinkSettings
@@ -610,7 +610,7 @@ def test_a_link_partition_that_is_far_behind_is_not_waited_for_without_end() -> 
 def test_when_only_one_group_is_read_at_a_time_every_pool_is_found_all_the_same() -> None:
     second = [f"h{i}" for i in range(200, 240)]
     pools = (harvest(), harvest(second, "other"), lesson([f"h{i}" for i in range(300, 330)]))
-    with mock.patch.object(campaigns, "MOST_READ", 1):
+    with mock.patch.object(candidates, "MOST_READ", 1):
         assert flagged(told(*pools)) == flagged(told(*pools)) == {*HARVEST, *second}
 
 

@@ -1,0 +1,218 @@
+"""One campaign that turns out to be two: when, which of them keeps the id, and what stays one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from unittest import mock
+
+import pytest
+
+from detector.campaign.observation import LinkKind
+from detector.finding import Finding, encode
+from detector.stages import campaigns
+from tests.campaign.observed import HOUR, Row
+from tests.stages.test_campaigns import (
+    HARVEST,
+    START,
+    Asks,
+    T,
+    candidates_of,
+    findings_of,
+    flagged,
+    harvest,
+    partition_of,
+    recorded,
+)
+
+FIRST, SECOND = HARVEST[:22], HARVEST[22:]
+MET = 6  # hours: so long all of them use a phrase, the last of these hours beside the words that are theirs
+HOURS = 40
+PARTED = MET + 24  # nobody has used the phrase for a day
+
+
+def between(begin: float, end: float, asks: Asks) -> Asks:
+    return lambda minute: asks(minute) if 60 * begin <= minute < 60 * end else []
+
+
+PHRASE = between(0, MET, harvest(HARVEST, "phrase"))
+
+
+def words(accounts: Sequence[str], template: str, begin: float = MET - 1, end: float = HOURS) -> Asks:
+    return between(begin, end, harvest(accounts, template))
+
+
+def told(*parts: Asks, hours: float = HOURS) -> list[Finding]:
+    (records,) = candidates_of(recorded(*parts, hours=hours))
+    return findings_of(partition_of(), records)
+
+
+def loud(findings: Sequence[Finding]) -> set[str]:
+    return {finding.subject for finding in findings if finding.severity != "watch"}
+
+
+@cache
+def recording() -> tuple[bytes, ...]:
+    (records,) = candidates_of(recorded(PHRASE, words(FIRST, "one"), words(SECOND, "two"), hours=HOURS))
+    return tuple(records)
+
+
+@cache
+def the_split() -> tuple[Finding, ...]:
+    return tuple(findings_of(partition_of(), recording()))
+
+
+def split_of(findings: Sequence[Finding]) -> tuple[Finding, Finding]:
+    """The finding that begins the new campaign, and that of the old one in the same step."""
+    new = next(f for f in findings if f.evidence["split_from"])
+    (old,) = (f for f in findings if f.time_ms == new.time_ms and f.subject in new.evidence["split_from"])
+    return new, old
+
+
+def test_two_pools_that_were_taken_for_one_are_two_a_day_after_they_stopped_sharing() -> None:
+    before = [f for f in the_split() if f.time_ms < START + PARTED * HOUR]
+    assert len(loud(before)) == 1
+    assert flagged(before) == set(HARVEST)
+    new, old = split_of(the_split())
+    assert START + PARTED * HOUR <= new.time_ms <= START + (PARTED + 6.5) * HOUR
+    assert loud(before) == {old.subject}
+    assert set(new.accounts_added) == set(SECOND)
+    assert new.accounts_total == len(SECOND)
+    assert (new.state, new.seq) == ("raised", 0)
+    assert new.severity != "watch"
+
+
+def test_the_old_one_says_in_the_same_step_who_left_it_and_for_which() -> None:
+    new, old = split_of(the_split())
+    assert set(old.accounts_removed) == set(SECOND)
+    assert old.accounts_total == len(FIRST)
+    assert old.evidence["split_into"] == [new.subject]
+    assert new.evidence["split_from"] == [old.subject]
+    assert new.first_seen_ms >= START + (MET - 1) * HOUR
+
+
+def test_who_goes_over_is_named_by_the_new_one_before_the_old_one_lets_go() -> None:
+    new, old = split_of(the_split())
+    assert the_split().index(new) < the_split().index(old)
+
+
+def test_what_was_split_stays_so() -> None:
+    assert len(loud(the_split())) == 2
+    assert not [f for f in the_split() if f.state == "cleared" and f.severity != "watch"]
+    last = {f.subject: f for f in the_split()}
+    assert sorted(last[subject].accounts_total for subject in loud(the_split())) == [len(SECOND), len(FIRST)]
+    assert max(f.time_ms for f in the_split()) >= START + (HOURS - 1) * HOUR
+
+
+def test_whoever_follows_what_is_added_and_removed_knows_how_many_there_are_through_a_split() -> None:
+    members: dict[str, set[str]] = {}
+    for finding in the_split():
+        now = members.setdefault(finding.finding_id, set())
+        assert not now & set(finding.accounts_added)
+        now |= set(finding.accounts_added)
+        assert now >= set(finding.accounts_removed)
+        now -= set(finding.accounts_removed)
+        assert len(now) == finding.accounts_total
+    assert {frozenset(now) for now in members.values() if now} == {frozenset(FIRST), frozenset(SECOND)}
+
+
+def test_the_part_with_most_of_those_who_were_named_first_keeps_the_id_though_it_is_smaller() -> None:
+    """The larger pool came to the phrase when the smaller one had been told."""
+    early, late = HARVEST[:16], HARVEST[16:]
+    phrase = words(early, "phrase", 0, MET), words(late, "phrase", 4, MET)
+    new, _ = split_of(told(*phrase, words(early, "one"), words(late, "two")))
+    assert set(new.accounts_added) == set(late)
+
+
+@pytest.mark.parametrize("hours", [3, PARTED + 1, HOURS - 1])
+def test_dumped_and_loaded_around_a_split_it_goes_on_the_same(hours: int) -> None:
+    whole = partition_of()
+    findings_of(whole, recording())
+    first, second = partition_of(), partition_of()
+    cut = 12 * hours
+    findings = findings_of(first, recording()[:cut])
+    second.load(first.dump())
+    assert second.dump() == first.dump()
+    findings += findings_of(second, recording()[cut:])
+    assert [encode(f) for f in findings] == [encode(f) for f in the_split()]
+    assert second.dump() == whole.dump()
+
+
+# -- what stays one -----------------------------------------------------------------------------
+
+
+def test_parts_that_share_a_tenth_of_their_accounts_stay_one() -> None:
+    both = FIRST[:2]
+    assert len(loud(told(PHRASE, words(FIRST, "one"), words([*both, *SECOND], "two")))) == 1
+
+
+def test_one_account_that_once_strays_holds_nothing_together() -> None:
+    crowd = [f"h{i}" for i in range(100, 160)]
+    halves = crowd[:30], crowd[30:]
+
+    def stray(minute: int) -> list[Row]:
+        return [(halves[0][0], T, "two", "just looking")] if minute == 600 else []
+
+    phrase = words(crowd, "phrase", 0, MET)
+    assert len(loud(told(phrase, words(halves[0], "one"), words(halves[1], "two"), stray))) == 2
+
+
+def test_words_that_follow_others_are_a_change_of_templates() -> None:
+    """The second pool takes over from the first; they meet for half a day."""
+    parts = words(FIRST, "one", end=30), words(SECOND, "two", 18)
+    assert len(loud(told(PHRASE, *parts))) == 1
+
+
+def test_who_stays_with_the_words_that_others_have_left_is_one_with_them() -> None:
+    assert len(loud(told(words(FIRST, "phrase", 0, MET), words(SECOND, "phrase", 0), words(FIRST, "one")))) == 1
+
+
+def test_parts_that_pay_together_stay_one() -> None:
+    """Each payment is shared by two accounts, one of either part."""
+
+    def paid(minute: int) -> list[Row]:
+        pairs = zip(FIRST, SECOND, strict=False)
+        return [(who, LinkKind.PAYMENT, f"card {i}") for i, pair in enumerate(pairs) for who in pair] * (minute == 0)
+
+    assert len(loud(told(PHRASE, paid, words(FIRST, "one"), words(SECOND, "two")))) == 1
+
+
+def test_who_come_from_one_network_are_two_all_the_same() -> None:
+    def network(minute: int) -> list[Row]:
+        return [(who, LinkKind.NETWORK, "proxies") for who in HARVEST] if minute % 30 == 0 else []
+
+    assert len(loud(told(PHRASE, network, words(FIRST, "one"), words(SECOND, "two")))) == 2
+
+
+def test_a_part_that_is_no_campaign_by_itself_stays() -> None:
+    """Half of them ask what the others of the half ask: a class by itself."""
+
+    def repeated(minute: int) -> list[Row]:
+        mine = minute >= 60 * (MET - 1) and minute % 30 == 0
+        return [(who, T, "two", f"question {minute}") for who in SECOND] if mine else []
+
+    assert len(loud(told(PHRASE, words(FIRST, "one"), repeated))) == 1
+
+
+def test_a_part_of_fewer_accounts_than_a_campaign_has_stays() -> None:
+    few = HARVEST[:7]
+    assert len(loud(told(PHRASE, words(HARVEST[7:], "one"), words(few, "two")))) == 1
+
+
+def test_many_paraphrases_over_one_pool_stay_one() -> None:
+    """Of sixty templates each account uses three a day, others each day; two of them hardly ever share two accounts."""
+
+    def paraphrased(minute: int) -> list[Row]:
+        asked = harvest(HARVEST)(minute)
+        return [(who, T, f"variant {hash_of(who, minute // 480)}", item) for who, _, _, item in asked]
+
+    def hash_of(who: str, third: int) -> int:
+        return (7 * int(who[1:]) + 31 * third * (int(who[1:]) + 1)) % 60
+
+    assert len(loud(told(PHRASE, between(MET - 1, HOURS, paraphrased)))) == 1
+
+
+def test_whether_a_campaign_is_two_is_looked_at_a_few_times_a_day() -> None:
+    with mock.patch.object(campaigns, "in_two", wraps=campaigns.in_two) as looked:
+        findings_of(partition_of(), recording())
+    assert looked.call_count <= 2 + 2 * HOURS // 6
