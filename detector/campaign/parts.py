@@ -62,7 +62,7 @@ def parts(
     """
     links = len(lasting)
     used = np.bincount(link[last_ms > since_ms], minlength=links)
-    live = lasting | ((used > 0) & (used >= FEW * np.bincount(link, minlength=links)))
+    live = lasting | (used >= FEW * np.bincount(link, minlength=links))
     kept = live[link]
     link, account, count, first_ms, last_ms = link[kept], account[kept], count[kept], first_ms[kept], last_ms[kept]
     if not len(link):

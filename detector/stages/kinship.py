@@ -66,13 +66,13 @@ def in_two(tables: CandidateTables, campaign: Campaign, step_ms: int, least: int
     """Return the part that is the campaign, and the largest other one beside it, as rows of links and of accounts.
 
     None where all is one. The campaign is the part with most of those who were named first. Networks and prints hold
-    nothing together; payments and reasoning blocks do, whenever they were seen, and so does all that is not identity.
+    nothing together; payments and reasoning blocks do, whenever they were seen and though no campaign owns them, and
+    so does all of the campaign's that is not identity.
     """
     links = tables.links
-    edges = tables.edges_of(np.flatnonzero(links["owner"] == campaign.number))
-    kind = links["kind"][tables.edges["of"][edges]]
-    mine = tables.accounts["campaign"][tables.edges["who"][edges]] == campaign.number
-    edges = edges[mine & (~np.isin(kind, _IDENTITY) | np.isin(kind, _PAID))]
+    holds = (links["owner"] == campaign.number) & ~np.isin(links["kind"], _IDENTITY)
+    edges = tables.edges_of(np.flatnonzero(holds | np.isin(links["kind"], _PAID)))
+    edges = edges[tables.accounts["campaign"][tables.edges["who"][edges]] == campaign.number]
     edges = edges[few_each(tables.edges["account"][edges], tables.edges["link"][edges])]
     link_rows, link = numbered(tables.edges["of"][edges], len(links))
     rows, account = tables.people(edges)

@@ -104,6 +104,52 @@ def test_what_was_split_stays_so() -> None:
     assert max(f.time_ms for f in the_split()) >= START + (HOURS - 1) * HOUR
 
 
+def test_what_both_used_before_does_not_unite_them_again_though_it_was_a_good_part_of_what_they_asked() -> None:
+    long = 14
+    phrase = words(HARVEST, "phrase", 0, long)
+    findings = told(phrase, words(FIRST, "one", long - 1, 48), words(SECOND, "two", long - 1, 48), hours=48)
+    new, old = split_of(findings)
+    assert new.time_ms < START + 47 * HOUR
+    assert {f.subject: f.accounts_total for f in findings if f.severity != "watch"} == {
+        old.subject: len(FIRST),
+        new.subject: len(SECOND),
+    }
+
+
+def test_what_both_used_before_does_not_unite_them_again_when_it_is_nobodys() -> None:
+    state = partition_of()
+    cut = next(i for i, record in enumerate(recording()) if any(f.evidence["split_from"] for f in state.absorb(record)))
+    both = state.links["used"] == len(HARVEST)
+    assert both.any()
+    state.links["owner"][both] = 0
+    findings_of(state, recording()[cut + 1 :])
+    assert not any(campaign.merged_from for campaign in state.campaigns.values())
+    assert sorted(len(campaign.members) for campaign in state.campaigns.values()) == [len(SECOND), len(FIRST)]
+
+
+def test_two_that_come_to_share_words_after_their_split_are_one_again() -> None:
+    again = words(HARVEST, "again", 38, 48)
+    findings = told(PHRASE, words(FIRST, "one"), words(SECOND, "two"), again, hours=48)
+    new, old = split_of(findings)
+    assert findings[-1].subject == old.subject
+    assert findings[-1].accounts_total == len(HARVEST)
+    assert findings[-1].evidence["merged_from"] == [new.subject]
+    assert set(findings[-1].accounts_removed) == set()
+
+
+def test_a_split_is_told_at_once_though_updates_are_held_back() -> None:
+    state = partition_of()
+    findings_of(state, recording()[: 12 * MET])
+    (campaign,) = state.campaigns.values()
+    campaign.members.discard(min(campaign.members))
+    now = campaign.updated_ms + 60_000
+    campaign.seq = state.settings.prompt_updates
+    assert state._say(campaign, now) == []
+    campaign.split_ms = now
+    (finding,) = state._say(campaign, now)
+    assert len(finding.accounts_removed) == 1
+
+
 def test_whoever_follows_what_is_added_and_removed_knows_how_many_there_are_through_a_split() -> None:
     members: dict[str, set[str]] = {}
     for finding in the_split():
@@ -168,11 +214,12 @@ def test_who_stays_with_the_words_that_others_have_left_is_one_with_them() -> No
 
 
 def test_parts_that_pay_together_stay_one() -> None:
-    """Each payment is shared by two accounts, one of either part."""
+    """Each payment is shared by a few accounts of either part, and was seen at sign-up alone."""
 
     def paid(minute: int) -> list[Row]:
         pairs = zip(FIRST, SECOND, strict=False)
-        return [(who, LinkKind.PAYMENT, f"card {i}") for i, pair in enumerate(pairs) for who in pair] * (minute == 0)
+        cards = [(who, LinkKind.PAYMENT, f"card {i // 3}") for i, pair in enumerate(pairs) for who in pair]
+        return cards if minute == 0 else []
 
     assert len(loud(told(PHRASE, paid, words(FIRST, "one"), words(SECOND, "two")))) == 1
 
@@ -191,7 +238,10 @@ def test_a_part_that_is_no_campaign_by_itself_stays() -> None:
         mine = minute >= 60 * (MET - 1) and minute % 30 == 0
         return [(who, T, "two", f"question {minute}") for who in SECOND] if mine else []
 
-    assert len(loud(told(PHRASE, words(FIRST, "one"), repeated))) == 1
+    findings = told(PHRASE, words(FIRST, "one"), repeated)
+    assert len(loud(findings)) == 1
+    assert findings[-1].evidence["split_into"] == []
+    assert findings[-1].accounts_total == len(HARVEST)
 
 
 def test_a_part_of_fewer_accounts_than_a_campaign_has_stays() -> None:
