@@ -119,6 +119,7 @@ def merge(into: Campaign, other: Campaign) -> None:
     into.last_seen_ms = max(into.last_seen_ms, other.last_seen_ms)
     into.newborn = into.newborn or other.newborn
     into.touched += other.read_at_edges
+    into.split_ms = max(into.split_ms, other.split_ms)
     into.merged_from += [other.campaign_id, *other.merged_from]
     del into.merged_from[:-MOST_NAMES]
 

@@ -97,7 +97,7 @@ def _separate(link: I64, account: I64, count: I32, links: int) -> tuple[I64, I64
     asked: F64 = count.astype(np.float64)
     while True:
         pair, index = np.unique(who * links + of, return_inverse=True)
-        who, of, asked = pair // links, pair % links, np.bincount(index, asked)
+        who, of, asked = pair // links, pair % links, np.asarray(np.bincount(index, asked), np.float64)
         order = np.lexsort((of, -asked, who))
         mostly = order[np.flatnonzero(np.diff(who[order], prepend=-1))]
         home = np.full(int(account.max()) + 1, -1)

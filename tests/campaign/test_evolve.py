@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.evolve import Campaign, apart, belongs_to, campaign_id, merge
+from detector.campaign.evolve import (
+    MOST_FIRST,
+    MOST_NAMES,
+    Campaign,
+    apart,
+    belongs_to,
+    campaign_id,
+    merge,
+    split,
+)
 from detector.campaign.group import Reading
 
 
@@ -87,6 +96,48 @@ def test_members_that_come_with_a_merge_are_announced_afresh_for_their_own_alert
     older = campaign(1, range(10), severity="warning", announced=set(range(10)))
     merge(older, campaign(2, range(10, 20), severity="critical", announced=set(range(10, 20))))
     assert older.announced == set(range(10))
+
+
+def test_of_many_campaigns_that_one_was_merged_from_or_split_into_the_last_are_told() -> None:
+    older, names = campaign(1, range(10)), [f"c-{number}" for number in range(2, MOST_NAMES + 4)]
+    for number in range(2, MOST_NAMES + 4):
+        merge(older, campaign(number, range(10)))
+        split(older, campaign(number, range(1)), 1)
+    assert older.merged_from == older.split_into == names[-MOST_NAMES:]
+
+
+def test_a_split_leaves_each_member_in_one_of_the_two_and_says_so_in_both() -> None:
+    old, new = campaign(1, range(30), young=20), campaign(2, range(10), young=8)
+    split(old, new, 7)
+    assert (old.members, new.members) == (set(range(10, 30)), set(range(10)))
+    assert (old.young, new.young) == (12, 8)
+    assert (old.split_into, old.split_from) == (["c-2"], [])
+    assert (new.split_from, new.split_into) == (["c-1"], [])
+    assert old.split_ms == new.split_ms == 7
+
+
+def test_a_merge_remembers_the_last_split_of_either() -> None:
+    older, younger = campaign(1, range(10)), campaign(2, range(10), split_ms=9)
+    merge(older, younger)
+    assert older.split_ms == 9
+
+
+def test_who_was_named_first_is_remembered_until_another_alert_begins_and_of_many_some() -> None:
+    one = campaign(1, range(5))
+    one.told(3)
+    assert (one.named_first, one.announced, one.seq, one.updated_ms, one.raised) == (
+        [*range(5)],
+        {*range(5)},
+        1,
+        3,
+        True,
+    )
+    one.members |= set(range(3 * MOST_FIRST))
+    one.told(4)
+    assert (one.named_first, one.announced, one.seq) == ([*range(5)], {*range(3 * MOST_FIRST)}, 2)
+    one.begin_alert()
+    one.told(5)
+    assert (one.named_first, one.seq) == ([*range(MOST_FIRST)], 1)
 
 
 @pytest.mark.parametrize(
