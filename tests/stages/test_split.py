@@ -244,22 +244,14 @@ def test_a_part_that_is_no_campaign_by_itself_stays() -> None:
     assert findings[-1].accounts_total == len(HARVEST)
 
 
-def test_a_part_of_fewer_accounts_than_a_campaign_has_stays() -> None:
-    few = HARVEST[:7]
-    assert len(loud(told(PHRASE, words(HARVEST[7:], "one"), words(few, "two")))) == 1
-
-
-def test_many_paraphrases_over_one_pool_stay_one() -> None:
-    """Of sixty templates each account uses three a day, others each day; two of them hardly ever share two accounts."""
-
-    def paraphrased(minute: int) -> list[Row]:
-        asked = harvest(HARVEST)(minute)
-        return [(who, T, f"variant {hash_of(who, minute // 480)}", item) for who, _, _, item in asked]
-
-    def hash_of(who: str, third: int) -> int:
-        return (7 * int(who[1:]) + 31 * third * (int(who[1:]) + 1)) % 60
-
-    assert len(loud(told(PHRASE, between(MET - 1, HOURS, paraphrased)))) == 1
+def test_templates_that_change_and_accounts_that_are_replaced_stay_one() -> None:
+    """Each half day another template begins, and a fifth of the accounts are others: in three days all of them."""
+    accounts = [f"h{i}" for i in range(100, 200)]
+    shifts = [words(accounts[8 * h : 8 * h + 40], f"template {h}", 12 * h, 12 * h + 40) for h in range(7)]
+    findings = told(*shifts, hours=84)
+    assert not any(finding.evidence["split_from"] for finding in findings)
+    assert flagged(findings) == set(accounts[:88])
+    assert findings[-1].accounts_total == 88
 
 
 def test_whether_a_campaign_is_two_is_looked_at_a_few_times_a_day() -> None:
