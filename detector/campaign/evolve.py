@@ -16,6 +16,7 @@ from typing import Final
 import xxhash
 
 from detector.campaign.group import Reading
+from detector.campaign.membership import PART
 from detector.finding import Severity
 
 NOBODY_ELSE: Final = 0.8  # of a group that makes several campaigns one, or a link that one takes over, are members
@@ -62,10 +63,11 @@ class Campaign:
     def least_share(self) -> float:
         """Return the share of its requests that an established account asks in the campaign's words, to belong.
 
-        A good part, or half of what a reseller's accounts do, where most of the members are such.
+        A good part; or a quarter of what a reseller's accounts do, where most of the members are such: its customers
+        ask differently much.
         """
         resold = self.newborn and 2 * self.mixed > len(self.members)
-        return min(GOOD_PART, 0.5 * self.mixed_share) if resold else GOOD_PART
+        return min(GOOD_PART, PART[0] * self.mixed_share) if resold else GOOD_PART
 
     def begin_alert(self) -> None:
         """Begin another alert, which names every member afresh: out of `watch`, whose alert flags nobody."""

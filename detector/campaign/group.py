@@ -16,6 +16,7 @@ is NaN where it cannot be known. Which harmless group each one is there for:
     duration         goes on for hours and days     a class: an hour or two
     single_turn      question and answer            conversations
     extraction       reasoning, grading, generation ordinary questions
+    novelty          several prompts, new to all  a popular tool's release: a few use it much; an app with one prompt
     identity         payment, card or client shared independent customers
     spread           from many networks             a class, an office, a campus: in one place
     size             many                           a team
@@ -245,7 +246,7 @@ def read(group: GroupColumns, members: GroupColumns | None = None) -> list[Readi
     behave is read off all who use the links: belonging asks for that behaviour, and would prove itself.
     """
     own = members or group
-    return [
+    readings = [
         _size(own),
         _young_surplus(group),
         _work_list(group),
@@ -257,6 +258,7 @@ def read(group: GroupColumns, members: GroupColumns | None = None) -> list[Readi
         _single_turn(group),
         _extraction(group),
     ]
+    return [*readings, _novelty(group, {reading.name: reading.strength for reading in readings})]
 
 
 def _size(group: GroupColumns) -> Reading:
@@ -405,4 +407,23 @@ def _extraction(group: GroupColumns) -> Reading:
         share,
         0.02,
         f"{share:.0%} of its requests extract reasoning, grade answers or generate training data",
+    )
+
+
+def _novelty(group: GroupColumns, shown: dict[str, float]) -> Reading:
+    """Read where neither youth nor devotion can show: a reseller's accounts, some of them old, with customers besides.
+
+    Then it takes everything else at once: words that nobody had before, several prompts of them (a prompt has one
+    opening) for most of the accounts, evenly, by many, for long, from all over, and no question twice. What is unknown
+    does not show.
+    """
+    openings = group.kind[group.link] == LinkKind.HEAD
+    each = float(np.median(np.bincount(group.account[openings], minlength=len(group.age))))
+    needed = (2 * shown["evenness"], 2 * shown["size"], shown["work_list"], shown["spread"], shown["duration"])
+    return Reading(
+        "novelty",
+        min(ramp(each, 1.0, 4.0), 1.0, *np.nan_to_num(needed).tolist()) if group.newborn else 0.0,
+        each,
+        1.0,
+        f"half of its accounts, of all ages, share {each:.0f} or more prompts; users of a new tool share one or two",
     )

@@ -32,9 +32,9 @@ def test_the_id_of_a_campaign_is_that_of_its_birth_in_any_order_of_its_links(ste
     assert campaign_id(step, links) != campaign_id(step + 1, links)
 
 
-def test_of_a_resellers_old_accounts_half_of_what_the_others_do_is_enough() -> None:
+def test_of_a_resellers_old_accounts_a_quarter_of_what_the_others_do_is_enough() -> None:
     resold = {"mixed": 60, "mixed_share": 0.1}
-    assert Campaign(1, "c-1", 0, 0, newborn=True, members=set(range(100)), **resold).least_share == 0.05
+    assert Campaign(1, "c-1", 0, 0, newborn=True, members=set(range(100)), **resold).least_share == 0.025
     assert Campaign(1, "c-1", 0, 0, newborn=True, members=set(range(200)), **resold).least_share == 0.3
     assert campaign(1, range(100), **resold).least_share == 0.3  # its accounts are young
     assert Campaign(1, "c-1", 0, 0, newborn=True).least_share == 0.3

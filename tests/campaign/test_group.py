@@ -292,6 +292,28 @@ def test_a_harvester_asks_little_else_and_people_do() -> None:
     assert strength("concentration", group(**even(), requests=np.full(40, 100))) == 0
 
 
+def pool(prompts: int = 4, **more: Any) -> GroupColumns:
+    """Forty accounts of all ages, from everywhere, that share new prompts and ask each question once."""
+    edges = {(prompt, account): 5 for prompt in range(prompts) for account in range(40)}
+    usual: dict[str, Any] = {"newborn": True, "prefix": np.arange(1, 41).astype(np.uint64)}
+    return group([H] * prompts, edges, **usual | more)
+
+
+def test_several_new_prompts_in_even_use_by_many_of_all_ages_are_novel() -> None:
+    assert strength("novelty", pool()) == 1
+    assert strength("novelty", pool(1)) == 0  # an app with one prompt
+    assert strength("novelty", pool(newborn=False)) == 0
+    assert strength("novelty", pool(prefix=np.full(40, 7, np.uint64))) == 0  # a class
+    assert strength("novelty", pool(items_repeated=np.full(4, 8))) == 0  # a tutorial
+    assert strength("novelty", pool(last_ms=np.full(160, HOUR))) == 0
+
+
+def test_a_few_who_use_the_new_prompts_much_are_a_popular_tools_users() -> None:
+    heavy = {(prompt, account): 60 if account < 3 else 5 for prompt in range(4) for account in range(40)}
+    prefix = np.arange(1, 41).astype(np.uint64)
+    assert strength("novelty", group([H] * 4, heavy, newborn=True, prefix=prefix)) == 0
+
+
 def test_a_campaign_goes_on_and_a_class_is_over() -> None:
     assert strength("duration", group(**even())) == 1
     assert strength("duration", group(**even(), last_ms=np.full(40, HOUR))) == 0
@@ -351,7 +373,7 @@ COUNTS = st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 30)), st.in
 def test_every_reading_is_a_share_or_unknown_and_has_a_sentence_with_a_number(counts, kinds, known: bool) -> None:
     n = max(account for _, account in counts) + 1
     readings = read(group(kinds, counts, harvest_labels=np.full(n, 0.3 if known else np.nan)))
-    assert len({one.name for one in readings}) == len(readings) == 10
+    assert len({one.name for one in readings}) == len(readings) == 11
     check(readings)
 
 

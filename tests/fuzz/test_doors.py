@@ -74,7 +74,8 @@ def test_the_memory_that_a_record_takes_is_in_proportion_to_its_size(name: str) 
     try:
         decode_accounts([value])
         decode([value], 0, hash_key=7)
-        assert tracemalloc.get_traced_memory()[1] < 2_000_000 + 160 * len(value)
+        # of bad lines, a dead letter for every two bytes, until they are collected
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000 + 320 * len(value)
     finally:
         tracemalloc.stop()
 
