@@ -53,7 +53,7 @@ bench-accounts: $(VENV)/.dev ## bytes per account in memory, at rest and in Redi
 bench-links: $(VENV)/.dev ## memory of stages 2 and 3 under 50 million links and endless accounts   [ARGS="--links 5000000"]
 	@$(BIN)/python -m tests.bench.links $(ARGS)
 
-evaluate: $(VENV)/.dev ## the score card on small scenarios, half an hour of CPU time a seed   [ARGS="--seeds 5"]
+evaluate: $(VENV)/.dev ## the score card on small scenarios, twenty minutes of CPU time a seed   [ARGS="--seeds 5"]
 	@$(BIN)/python -m tests.bench.evaluate $(ARGS)
 
 evaluate-full: $(VENV)/.dev ## the score card on every scenario at full size, hours
