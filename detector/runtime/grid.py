@@ -3,8 +3,8 @@
     jobs ──► processes: simulate ─► compare ─► cards ──► out/…/cards.json, index.html, a table, bars held or missed
 
 A job's stream is simulated as it is consumed and never stored. The small grid takes a fiftieth of the accounts
-and at most twelve days, some twenty minutes of CPU time a seed; the full one takes the public sizes. Bars are the targets
-of the project, and stand here beside what they are for; those that a small scale cannot show
+and at most twelve days, some twenty minutes of CPU time a seed; the full one takes the public sizes. Bars are the
+targets of the project, and stand here beside what they are for; those that a small scale cannot show
 (a rate of ten per million needs a hundred thousand account-days) are held in the full grid only.
 """
 
