@@ -48,7 +48,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the gateway is told of one account; no verdict means `allow`."""
+    """What the gateway is told of one account; no verdict means `allow`.
+
+    Of two on one account the one that was issued later holds, in whatever order they come: what a worker publishes and
+    cannot say that it did is published again, and an attempt that was held up may come last.
+    """
 
     v: int = 1
     account_id: str

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from detector import config as configuration
-from detector.finding import encode
+from detector.finding import Verdict, encode
 from detector.runtime.replay import replay
 from tests.chaos import comparison, stream
 from tests.chaos.comparison import Outcome
@@ -80,3 +80,23 @@ def test_another_verdict_is_a_difference(whole: Outcome) -> None:
     account_id = min(whole.verdicts)
     late = replace(whole, verdicts={**whole.verdicts, account_id: b"an older one"})
     assert comparison.compared(whole, late).differences == (f"another verdict on {account_id}",)
+
+
+def test_an_older_verdict_that_is_repeated_last_is_not_what_stands() -> None:
+    older, newer = (
+        encode(
+            Verdict(
+                account_id="a",
+                action="verify",
+                reason_code="campaign",
+                finding_id="f-1",
+                score=0.9,
+                issued_ms=issued_ms,
+                expires_ms=9,
+            )
+        )
+        for issued_ms in (1, 2)
+    )
+    assert comparison.standing([("a", older), ("a", newer), ("a", older)]) == {"a": newer}
+    assert comparison.standing([("a", newer), ("a", None)]) == {}
+    assert comparison.standing([("a", newer), ("a", None), ("a", older)]) == {"a": older}
