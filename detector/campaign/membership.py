@@ -35,7 +35,7 @@ _LINKS_PER_TEXT[LinkKind.FRAGMENT] = 4
 _LINKS_PER_TEXT[LinkKind.MIXTURE] = 2
 _LINKS_PER_TEXT.flags.writeable = False
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
-CORROBORATES: Final = 0.1  # of the requests through its links, from which a kind of what is said counts in full
+CORROBORATES: Final = 0.02  # of the requests through its links, from which a kind of what is said counts in full
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
 LEAST_TYPICAL: Final = 5.0  # requests: what is typical is never taken for less, when it says who asks too much
 
