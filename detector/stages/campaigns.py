@@ -245,10 +245,10 @@ class CampaignPartition:
         young = age == 1
         if campaign.young + (joins & young).sum() >= self.settings.least_accounts:
             joins = joins & young | self._aged_too(campaign, rows, joins & ~young & (step_ms - first >= DAY_MS))
-        campaign.young += int((joins & young).sum())
         beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
         joins[beyond] = False
         self.dropped["members"] += len(beyond)
+        campaign.young += int((joins & young).sum())
         self.accounts["campaign"][rows[joins]] = campaign.number
         campaign.members.update(account[joins].tolist())
         if joins.any():
@@ -603,6 +603,7 @@ class CampaignPartition:
         gone = set(self.tables.forget(stale_ms, self._bounds, self.dropped).tolist())
         for campaign in self.campaigns.values() if gone else ():
             campaign.members -= gone
+            campaign.young = min(campaign.young, len(campaign.members))
             campaign.announced -= gone
         self.dropped["alerts"] += self.alerts.forget(stale_ms)
 

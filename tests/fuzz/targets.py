@@ -215,20 +215,15 @@ def world() -> dict[str, list[bytes]]:
 
 def observations(value: bytes) -> int:
     """An internal record is taken or is a DecodeError: then versions do not fit, and the worker stops."""
-    stage = LinkStage(SETTINGS.links)
-    stage.assign(0, {})
-    try:
-        with np.errstate(all="ignore"):  # numbers that no worker wrote may overflow; numpy would say so and go on
-            stage.absorb(0, [value])
-    except DecodeError:
-        return 1
-    stage.drain(0)
-    return 1
+    return _taken(LinkStage(SETTINGS.links), value)
 
 
 def candidates(value: bytes) -> int:
     """As `observations`, a stage further."""
-    stage = CampaignStage(SETTINGS.campaigns)
+    return _taken(CampaignStage(SETTINGS.campaigns), value)
+
+
+def _taken(stage: LinkStage | CampaignStage, value: bytes) -> int:
     stage.assign(0, {})
     try:
         with np.errstate(all="ignore"):  # numbers that no worker wrote may overflow; numpy would say so and go on
