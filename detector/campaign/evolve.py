@@ -46,7 +46,7 @@ class Campaign:
     read_ms: int = 0
     read_at_edges: int = 0
     typical: float = -1.0  # requests of a member in its words, the median; -1 before they were counted
-    young: int = 0  # members that were young when they joined
+    young: int = 0  # members that were young when they joined, and asked no more than is typical
     asked: int = 0  # requests of its members through its links
     mixed: int = 0  # members that ask for other things in the main
     mixed_share: float = 0.0  # of what those ask, the campaign's, the median
@@ -129,7 +129,7 @@ def merge(into: Campaign, other: Campaign) -> None:
 def split(old: Campaign, new: Campaign, step_ms: int) -> None:
     """Let the members of a new campaign leave the old one, of which they were a part."""
     old.members -= new.members
-    old.young -= new.young
+    old.young = max(0, old.young - new.young)
     old.split_into = [*old.split_into, new.campaign_id][-MOST_NAMES:]
     new.split_from = [old.campaign_id]
     old.split_ms = new.split_ms = new.parted_ms = step_ms

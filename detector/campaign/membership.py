@@ -15,7 +15,9 @@ much as the others, and long has been a customer, has the words for reasons of h
 Nor is a young one that mostly asks for other things, unless it does its part: an operator who resells
 accounts spreads the work over them, so each asks about as much in the campaign's words as the others do,
 where somebody who happens on a phrase asks hardly anything and a busy customer of the same kind of
-prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.)
+prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.) Who asks for little
+else, and several times as much as a member does, is told apart: such accounts join in company only, which is the
+campaign stage's to see.
 """
 
 from __future__ import annotations
@@ -103,11 +105,11 @@ def belongs(
     share_of_established: float,
     share_of_others: float = 0.02,
     share_of_devoted: float = 0.5,
-) -> Mask:
-    """Tell for each of A accounts whether it belongs, given E edges to the campaign's links.
+) -> tuple[Mask, Mask]:
+    """Tell for each of A accounts whether it belongs, and whether it asks several times as much as a member does.
 
-    `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E];
-    `typical` is how many requests a member asks in the campaign's words, negative while that is unknown;
+    `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E], the edges to the
+    campaign's links; `typical` is how many requests a member asks in its words, negative while that is unknown;
     `age` (1 young, 2 established, 0 unknown) and `requests` are [A].
     """
     doubt = np.ones(len(age))
@@ -121,14 +123,15 @@ def belongs(
     if typical < 0:
         few, many = 0.0, math.inf
         asked = np.where(trusted & (not newborn), 0, asked)
+    busy = asked > many
     mixed = asked < share_of_devoted * requests
-    asked = np.where(trusted & (asked > many) | mixed & ((asked < few) | (asked > many)), 0, asked)
+    asked = np.where(busy & (trusted | mixed) | mixed & (asked < few), 0, asked)
     least = np.where(trusted, np.maximum(2, share_of_established * requests), share_of_others * requests)
     paid = np.bincount(account[np.isin(kind, _PAID) & (purity > CLEAN)], minlength=len(age)) > 0
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
     profile = (kind == LinkKind.SHAPE) & proven
     devoted = np.bincount(account[profile], count[profile], len(age)) >= np.maximum(3, share_of_devoted * requests)
-    return np.asarray(convinced | (devoted & ~trusted), np.bool_)
+    return np.asarray(convinced | (devoted & ~trusted), np.bool_), np.asarray(busy, np.bool_)
 
 
 def _evidence(account: I64, kind: U8, purity: F64, count: I32, accounts: int) -> F64:

@@ -69,7 +69,7 @@ PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance 
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
 SEVERAL: Final = 3  # customers, and
 SEVERAL_OF: Final = (
-    0.05  # of the members: so many that are not young belong to a campaign that its young ones give away
+    0.05  # of the members: so many that are old, or busy, belong to a campaign that its other young ones give away
 )
 COUNTED: Final = (
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
@@ -230,7 +230,7 @@ class CampaignPartition:
         first = np.full(len(account), np.iinfo(np.int64).max)
         np.minimum.at(first, index, self.edges["first_ms"][edges])
         age = self._age(rows, first)
-        joins = free & belongs(
+        joins, busy = belongs(
             index,
             self.links["kind"][link],
             self._purity(link, step_ms, newborn=campaign.newborn),
@@ -242,9 +242,11 @@ class CampaignPartition:
             typical=campaign.typical,
             share_of_established=campaign.least_share,
         )
-        young = age == 1
+        joins &= free
+        young = (age == 1) & ~busy
         if campaign.young + (joins & young).sum() >= self.settings.least_accounts:
-            joins = joins & young | self._aged_too(campaign, rows, joins & ~young & (step_ms - first >= DAY_MS))
+            waited = (age == 1) | (step_ms - first >= DAY_MS)
+            joins = joins & young | self._others_too(campaign, rows, joins & ~young & waited)
         beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
         joins[beyond] = False
         self.dropped["members"] += len(beyond)
@@ -255,14 +257,15 @@ class CampaignPartition:
             campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
         return int(joins.sum())
 
-    def _aged_too(self, campaign: Campaign, rows: I64, joins: Mask) -> Mask:
-        """Tell which of the accounts (rows) that are not young join a campaign that its young ones give away: `joins`.
+    def _others_too(self, campaign: Campaign, rows: I64, joins: Mask) -> Mask:
+        """Tell which of the accounts (rows) that are not like its young ones join a campaign that those give away.
 
-        That is, when there are several: an operator who has aged accounts has many of them, where one or two old
-        customers among hundreds of new accounts have its words for reasons of their own.
+        That is, when there are several of `joins`: an operator who has aged accounts, or spreads the work unevenly, has
+        many of them, where one or two old or busy customers among hundreds of new accounts have its words for reasons
+        of their own.
         """
-        aged = len(campaign.members) - campaign.young + units(self.accounts["org"][rows[joins]])
-        return joins & (aged >= max(SEVERAL, SEVERAL_OF * (campaign.young + aged)))
+        others = len(campaign.members) - campaign.young + units(self.accounts["org"][rows[joins]])
+        return joins & (others >= max(SEVERAL, SEVERAL_OF * (campaign.young + others)))
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
@@ -406,6 +409,7 @@ class CampaignPartition:
             if score < s.watch_at or not self._has_room(score, step_ms):
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
+            campaign.typical = typical(group)
             if self._admit(campaign, edges, link_rows, step_ms) < s.least_accounts:
                 self._release(campaign)
                 return 0

@@ -30,20 +30,19 @@ def member(
 ) -> bool:
     """Whether one account belongs that used links of these kinds and purities."""
     n = len(links)
-    return bool(
-        belongs(
-            np.zeros(n, np.int64),
-            np.array([kind for kind, _ in links], np.uint8),
-            np.array([purity for _, purity in links], float),
-            np.full(n, count, np.int32),
-            np.full(n, proven),
-            np.array([age], np.int8),
-            np.array([requests], np.int64),
-            newborn=newborn,
-            typical=typical,
-            share_of_established=0.3,
-        )[0]
+    joins, _ = belongs(
+        np.zeros(n, np.int64),
+        np.array([kind for kind, _ in links], np.uint8),
+        np.array([purity for _, purity in links], float),
+        np.full(n, count, np.int32),
+        np.full(n, proven),
+        np.array([age], np.int8),
+        np.array([requests], np.int64),
+        newborn=newborn,
+        typical=typical,
+        share_of_established=0.3,
     )
+    return bool(joins[0])
 
 
 def test_a_young_account_on_a_pure_template_belongs() -> None:
@@ -93,7 +92,7 @@ def test_what_is_met_in_a_few_of_many_prompts_does_not_corroborate_them() -> Non
             np.array([1000], np.int64),
             **AMONG,
             newborn=False,
-        )
+        )[0]
 
     assert not prompts(4).any()
     assert prompts(20).all()
@@ -125,6 +124,25 @@ def test_a_customer_who_asks_ten_times_as_much_as_the_others_has_the_words_for_h
     assert member([(T, 1.0)], ESTABLISHED, count=90, requests=100, typical=22.5)
     assert not member([(T, 1.0)], ESTABLISHED, count=91, requests=100, typical=22.5)
     assert member([(T, 1.0)], YOUNG, count=91, requests=100, typical=22.5)
+
+
+def test_who_asks_several_times_as_much_in_the_words_as_a_member_does_is_told_apart() -> None:
+    def busy(count: int, typical: float) -> bool:
+        own = columns([(0, T, 1.0, count)])
+        return bool(
+            belongs(
+                *own,
+                np.array([YOUNG], np.int8),
+                np.array([count]),
+                newborn=False,
+                typical=typical,
+                share_of_established=0.3,
+            )[1][0]
+        )
+
+    assert [busy(count, 22.5) for count in (90, 91)] == [False, True]
+    assert [busy(count, 1.0) for count in (20, 21)] == [False, True]
+    assert not busy(10_000, -1.0)  # not known yet
 
 
 def test_of_a_campaign_with_new_links_accounts_of_unknown_age_are_no_proof() -> None:
@@ -168,7 +186,7 @@ def columns(edges):
 @given(EDGES, AGES, st.booleans())
 def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -> None:
     requests = np.full(5, 12, np.int64)
-    together = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=newborn)
+    together, busy = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=newborn)
     for account in range(5):
         own = [(0, *edge[1:]) for edge in edges if edge[0] == account]
         alone = belongs(
@@ -178,14 +196,14 @@ def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -
             **AMONG,
             newborn=newborn,
         )
-        assert alone[0] == together[account]
+        assert [column[0] for column in alone] == [together[account], busy[account]]
 
 
 @given(EDGES, AGES)
 def test_one_more_link_never_drives_a_young_account_out(edges, ages) -> None:
     requests = np.full(5, 12, np.int64)
-    before = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=False)
-    after = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, **AMONG, newborn=False)
+    before, _ = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=False)
+    after, _ = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, **AMONG, newborn=False)
     assert (after >= before).all()
 
 

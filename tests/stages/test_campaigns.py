@@ -324,6 +324,18 @@ def test_one_or_two_old_customers_among_many_new_accounts_are_no_aged_accounts(o
     assert flagged(first_day) == set(HARVEST)
 
 
+@pytest.mark.parametrize(("busy", "belong"), [(["h90", "h91"], False), (["h90", "h91", "h92"], True)])
+def test_one_or_two_new_customers_who_ask_many_times_as_much_as_the_others_have_the_words_for_their_own_reasons(
+    busy: list[str], belong: bool
+) -> None:
+    """An evaluation at night words its questions as a harvest does. An operator who works unevenly has many such."""
+
+    def heavy(minute: int) -> list[Row]:
+        return [(who, T, "rare", f"{who} {minute} {i}") for who in busy for i in range(9)]
+
+    assert flagged(told(harvest(), heavy, hours=8)) == {*HARVEST, *(busy if belong else [])}
+
+
 def test_two_campaigns_whose_accounts_ask_evenly_in_the_words_of_both_are_one_though_they_ask_much_else() -> None:
     """A reseller's accounts ask other things in the main; what they ask in a campaign's words is what tells."""
     halves = HARVEST[:20], HARVEST[20:]
