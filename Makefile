@@ -20,7 +20,7 @@ ARGS ?=
 # A folder of recorded traffic and prompts for `make realistic`; it is not part of this repository.
 DATA ?=
 
-.PHONY: help demo test lint format bench bench-accounts bench-links evaluate evaluate-full evasion realistic fuzz properties sbom audit chaos kafka schemas dashboards lock up down clean
+.PHONY: help demo test lint format bench bench-accounts bench-links bench-latency bench-scale evaluate evaluate-full evasion realistic fuzz properties sbom audit chaos kafka schemas dashboards lock up down clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ bench-accounts: $(VENV)/.dev ## bytes per account in memory, at rest and in Redi
 
 bench-links: $(VENV)/.dev ## memory of stages 2 and 3 under 50 million links and endless accounts   [ARGS="--links 5000000"]
 	@$(BIN)/python -m tests.bench.links $(ARGS)
+
+bench-latency: $(VENV)/.dev kafka ## from an event to its finding at 10, 50 and 90 % of what a worker takes, a quarter of an hour   [ARGS="--seconds 120"]
+	@$(BIN)/python -m tests.bench.latency $(ARGS)
+
+bench-scale: $(VENV)/.dev kafka ## CPU seconds per million events with 1, 2 and 3 workers, and of what no worker can take over
+	@$(BIN)/python -m tests.bench.scale $(ARGS)
 
 evaluate: $(VENV)/.dev ## the score card on small scenarios, twenty minutes of CPU time a seed   [ARGS="--seeds 5"]
 	@$(BIN)/python -m tests.bench.evaluate $(ARGS)
