@@ -190,6 +190,12 @@ class CampaignPartition:
             clean[np.isin(self.links["kind"][link_rows], _WORDS) & self._recent(link_rows, step_ms)] = 1.0
         return clean
 
+    def _own_purity(self, link_rows: I64, step_ms: int) -> F64:
+        """Return how far links of campaigns are their owner's alone: new words too, if that is what gave it away."""
+        new = [number for number, campaign in self.campaigns.items() if campaign.newborn]
+        by_youth, by_birth = (self._purity(link_rows, step_ms, newborn=newborn) for newborn in (False, True))
+        return np.where(np.isin(self.links["owner"][link_rows], new), by_birth, by_youth)
+
     def _recent(self, link_rows: I64, step_ms: int) -> Mask:
         window_ms = int(self.settings.newborn_days * DAY_MS)
         return recently_born(self.links["born_ms"][link_rows], self.start_ms + DAY_MS, step_ms, window_ms)
@@ -325,7 +331,7 @@ class CampaignPartition:
         changed: set[int] = set()
         if len(self.campaigns) < 2:
             return changed
-        member, owner = across(self.tables, self.campaigns, lambda links: self._purity(links, step_ms, newborn=False))
+        member, owner = across(self.tables, self.campaigns, lambda links: self._own_purity(links, step_ms))
         for number in sorted(self.campaigns):
             campaign = self.campaigns.get(number)
             found, users = np.unique(owner[member == number], return_counts=True)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from detector.campaign import candidate, observation
 from detector.campaign.group import Reading
+from detector.campaign.membership import CLEAN
 from detector.campaign.observation import LinkKind
 from detector.campaign.weights import READINGS
 from detector.errors import DecodeError
@@ -353,6 +354,27 @@ def test_two_campaigns_whose_accounts_ask_evenly_in_the_words_of_both_are_one_th
     state = partition_of()
     findings_of(state, records)
     assert [len(campaign.merged_from) for campaign in state.campaigns.values()] == [1]
+
+
+def test_new_words_are_a_campaigns_own_however_old_the_accounts_when_their_newness_gave_it_away() -> None:
+    """Or its young accounts and its aged ones would be two campaigns, the second of which nobody hears of."""
+    half_aged = [*HARVEST[:20], *[who for who in PEOPLE if int(who[1:]) % 7][:24]]
+
+    def later(minute: int) -> list[Row]:
+        asked = harvest(half_aged)(minute) if minute >= 25 * 60 else []
+        pieces = [(who, F, f"piece {minute // 20 % 6}", item) for who, _, _, item in asked]
+        return [*asked, *pieces]
+
+    (records,) = candidates_of(recorded(later, hours=31))
+    state = partition_of()
+    findings_of(state, records)
+    ((number, campaign),) = state.campaigns.items()
+    own = np.flatnonzero(state.links["owner"] == number)
+    now_ms = START + 31 * HOUR
+    assert campaign.newborn
+    assert (state._own_purity(own, now_ms) == 1).all()
+    campaign.newborn = False
+    assert (state._own_purity(own, now_ms) < CLEAN).any()
 
 
 def test_a_second_pool_that_takes_over_the_template_joins_the_campaign() -> None:
