@@ -39,6 +39,7 @@ from tests.bench.contenders import peak_bytes
 from tests.bench.throughput import PATIENCE_SECONDS, record, send
 
 SETTINGS: Final = {"DETECTOR_TOPICS_PARTITIONS": "6", "DETECTOR_TOPICS_LINK_PARTITIONS": "2"}
+HELD: Final = "partitions held"
 STAGES: Final = ("accounts", "links", "campaigns")
 _LOOK_SECONDS: Final = 1.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -67,7 +68,7 @@ class Scaled:
 def main(arguments: list[str]) -> int:
     """Measure, print the table; return 0."""
     parser = argparse.ArgumentParser(prog="scale", description="CPU seconds per million events, by workers")
-    parser.add_argument("--events", type=int, default=600_000)
+    parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--scale", type=float, default=1.0, help="of the simulated world: 1 is some 38,000 accounts")
     parser.add_argument("--slower", type=int, default=100, help="event time runs so many times slower than simulated")
     parser.add_argument("--workers", default="1,2,3", help="numbers of workers, separated by commas")
@@ -109,6 +110,7 @@ def scaled(folder: Path, stream: str, events: int, workers: int) -> Scaled:
             running.append(worker)
             stack.callback(worker.end)
             worker.start()
+        asyncio.run(_settled(running, int(SETTINGS["DETECTOR_TOPICS_PARTITIONS"])))
         before, others_before = asyncio.run(_pages(running)), [_cpu_seconds(one) for one in (redis, kafka)]
         began = time.perf_counter()
         send(config, config.topics.requests, folder / f"{stream}.ndjson")
@@ -135,6 +137,18 @@ def scaled(folder: Path, stream: str, events: int, workers: int) -> Scaled:
         )
 
 
+async def _settled(running: Sequence[Worker], partitions: int) -> None:
+    """Return when every worker has its part of the request partitions, or raise Unavailable."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        held = [page[HELD, "accounts"] for page in await _pages(running)]
+        if sum(held) == partitions and max(held) - min(held) <= 1:
+            return
+        if time.monotonic() > deadline:
+            raise Unavailable("workers", f"hold {held} of {partitions} request partitions")
+
+
 async def _done(running: Sequence[Worker], events: int) -> list[Page]:
     """Return the pages of the workers when they have counted so many events and no stage has lag."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -158,7 +172,9 @@ async def _page(session: aiohttp.ClientSession, worker: Worker) -> Page:
     async with session.get(f"http://127.0.0.1:{worker.port}/metrics") as answer:
         for family in text_string_to_metric_families(await answer.text()):
             for sample in family.samples:
-                found[sample.name, sample.labels.get("stage", "")] += sample.value
+                stage = sample.labels.get("stage", "")
+                found[sample.name, stage] += sample.value
+                found[HELD, stage] += sample.name == metrics.LAG.name  # one sample a partition
     return found
 
 
