@@ -123,7 +123,7 @@ def _world() -> Iterator[dict[str, Any]]:
 
 def _halves(event: dict[str, Any]) -> tuple[str, bytes]:
     """Return the account, and the event's line behind its id and time."""
-    kept = {name: value for name, value in event.items() if name not in ("id", "time_ms", "prompt", "prompt_sketch")}
+    kept = {name: value for name, value in event.items() if name not in ("id", "time_ms", "prompt_text")}
     return str(event["account_id"]), msgspec.json.encode(kept)[1:]
 
 

@@ -1,6 +1,6 @@
 """`make bench-scale`: what a second and a third worker cost, and the part that no worker can take over.
 
-    python -m tests.bench.scale [--events 600000] [--workers 1,2,3] [--stream plain]
+    python -m tests.bench.scale [--events 1000000] [--workers 1,2,3] [--stream plain]
 
 The stream of `throughput.py` in 6 request and 2 link partitions, on a broker and a store of their own for each number
 of workers. On a machine with few cores more workers are not faster, so the figure is CPU seconds per million events:

@@ -358,7 +358,7 @@ def test_two_campaigns_whose_accounts_ask_evenly_in_the_words_of_both_are_one_th
 
 def test_new_words_are_a_campaigns_own_however_old_the_accounts_when_their_newness_gave_it_away() -> None:
     """Or its young accounts and its aged ones would be two campaigns, the second of which nobody hears of."""
-    half_aged = [*HARVEST[:20], *[who for who in PEOPLE if int(who[1:]) % 7][:24]]
+    half_aged = [*HARVEST[:20], *[who for who in PEOPLE if int(who[1:]) % 7][:16]]
 
     def later(minute: int) -> list[Row]:
         asked = harvest(half_aged)(minute) if minute >= 25 * 60 else []
@@ -373,8 +373,19 @@ def test_new_words_are_a_campaigns_own_however_old_the_accounts_when_their_newne
     now_ms = START + 31 * HOUR
     assert campaign.newborn
     assert (state._own_purity(own, now_ms) == 1).all()
-    campaign.newborn = False
+    keys = {hash64(who, 0) for who in half_aged[20:]}
+    old = state.accounts.lookup(np.array(sorted(keys), np.uint64))
+    assert not campaign.members & keys  # those wait for a day
+    other = replace(campaign, number=number + 1, campaign_id="c-other", members=keys, announced=set(keys))
+    state.campaigns[other.number] = other
+    state.accounts["campaign"][old] = other.number
+    state.links["owner"][own[state.links["kind"][own] == F]] = other.number
+    campaign.newborn = other.newborn = False
     assert (state._own_purity(own, now_ms) < CLEAN).any()
+    assert state._unite(now_ms) == set()
+    campaign.newborn = other.newborn = True
+    assert state._unite(now_ms) == {number}
+    assert len(state.campaigns) == 1
 
 
 def test_a_second_pool_that_takes_over_the_template_joins_the_campaign() -> None:
