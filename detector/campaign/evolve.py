@@ -41,11 +41,13 @@ class Campaign:
     readings: list[Reading] = field(default_factory=list)
     members: set[int] = field(default_factory=set)
     announced: set[int] = field(default_factory=set)
+    waiting: dict[int, int] = field(default_factory=dict)  # accounts that belong but came just now: to be named when
     seq: int = 0
     updated_ms: int = 0
     read_ms: int = 0
     read_at_edges: int = 0
     typical: float = -1.0  # requests of a member in its words, the median; -1 before they were counted
+    pace: float = -1.0  # requests of a member in its words, a day, the median; -1 before they were counted
     young: int = 0  # members that were young when they joined, and asked no more than is typical
     asked: int = 0  # requests of its members through its links
     mixed: int = 0  # members that ask for other things in the main
@@ -68,6 +70,17 @@ class Campaign:
         """
         resold = self.newborn and 2 * self.mixed > len(self.members)
         return min(GOOD_PART, PART[0] * self.mixed_share) if resold else GOOD_PART
+
+    def is_ripe(self, step_ms: int) -> bool:
+        """Return whether anybody has waited for long enough to be named."""
+        return min(self.waiting.values(), default=step_ms + 1) <= step_ms
+
+    def ripe(self, step_ms: int) -> list[int]:
+        """Take out those who have waited for long enough."""
+        ripe = sorted(key for key, ms in self.waiting.items() if ms <= step_ms)
+        for key in ripe:
+            del self.waiting[key]
+        return ripe
 
     def begin_alert(self) -> None:
         """Begin another alert, which names every member afresh: out of `watch`, whose alert flags nobody."""
@@ -116,6 +129,7 @@ def merge(into: Campaign, other: Campaign) -> None:
     """
     into.severity = max(into.severity, other.severity, key=RANK.__getitem__)
     into.members |= other.members
+    into.waiting |= other.waiting
     into.young += other.young
     into.first_seen_ms = min(into.first_seen_ms, other.first_seen_ms)
     into.last_seen_ms = max(into.last_seen_ms, other.last_seen_ms)

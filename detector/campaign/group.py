@@ -42,7 +42,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from detector.campaign.link import ASKED, IDENTITY, mix
-from detector.campaign.membership import through
+from detector.campaign.membership import days_between, through
 from detector.campaign.observation import LinkKind
 from detector.campaign.prevalence import purity, surprise
 from detector.event import F64, I32, I64, U8, U64, Mask
@@ -209,15 +209,20 @@ def attributed(group: GroupColumns) -> F64:
     return through(group.account, group.kind[group.link], group.count, len(group.age))
 
 
-def typical(group: GroupColumns) -> float:
-    """Return the median number of requests in the group's words, of the accounts that use them; -1 without words.
+def typical(group: GroupColumns) -> tuple[float, float]:
+    """Return how many requests in the group's words an account that uses them asks, and how many a day: medians.
 
-    Identity links do not count: somebody's payment goes with everything that they ask.
+    -1 without words. Identity links do not count: somebody's payment goes with everything that they ask.
     """
     kind = group.kind[group.link]
     words = np.isin(kind, [int(k) for k in ASKED])
-    asked = through(group.account[words], kind[words], group.count[words], len(group.age))
-    return float(np.median(asked[asked > 0])) if words.any() else -1.0
+    if not words.any():
+        return -1.0, -1.0
+    account, first_ms, last_ms = group.account[words], group.first_ms[words], group.last_ms[words]
+    asked = through(account, kind[words], group.count[words], len(group.age))
+    uses = asked > 0
+    days = days_between(account, first_ms, last_ms, len(group.age))
+    return float(np.median(asked[uses])), float(np.median(asked[uses] / days[uses]))
 
 
 def in_common(group: GroupColumns) -> tuple[int, int, float]:

@@ -17,7 +17,8 @@ accounts spreads the work over them, so each asks about as much in the campaign'
 where somebody who happens on a phrase asks hardly anything and a busy customer of the same kind of
 prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.) Who asks for little
 else, and several times as much as a member does, is told apart: such accounts join in company only, which is the
-campaign stage's to see.
+campaign stage's to see. What a member does is the less of two: all that one asked, and what one asks a day for as many
+days as the account has been at it. So a customer who begins today is measured by a member's day.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 CORROBORATES: Final = 0.02  # of the requests through its links, from which a kind of what is said counts in full
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
 LEAST_TYPICAL: Final = 5.0  # requests: what is typical is never taken for less, when it says who asks too much
+DEVOTED: Final = 0.5  # of its requests in the campaign's words: who asks less mostly asks for other things
+LEAST_SHARE: Final = 0.02  # of the requests of a young account, for it to belong
+_DAY_MS: Final = 86_400_000
 
 _WEIGHT: Final = np.zeros(256)
 for _kind, _weight in {
@@ -91,6 +95,14 @@ def _numbered(kind: U8) -> tuple[I64, I64]:
     return np.flatnonzero(there), (np.cumsum(there) - 1)[kind]
 
 
+def days_between(account: I64, first_ms: I64, last_ms: I64, accounts: int) -> F64:
+    """Return for each account the days from the first to the last use of its edges' links, one at least."""
+    first, last = np.full(accounts, np.iinfo(np.int64).max), np.zeros(accounts, np.int64)
+    np.minimum.at(first, account, first_ms)
+    np.maximum.at(last, account, last_ms)
+    return np.asarray(np.maximum(1.0, (last - np.minimum(first, last)) / _DAY_MS), np.float64)
+
+
 def belongs(
     account: I64,
     kind: U8,
@@ -99,18 +111,18 @@ def belongs(
     proven: Mask,
     age: I8,
     requests: I64,
+    days: F64,
     *,
     newborn: bool,
     typical: float,
+    pace: float,
     share_of_established: float,
-    share_of_others: float = 0.02,
-    share_of_devoted: float = 0.5,
 ) -> tuple[Mask, Mask]:
     """Tell for each of A accounts whether it belongs, and whether it asks several times as much as a member does.
 
     `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E], the edges to the
-    campaign's links; `typical` is how many requests a member asks in its words, negative while that is unknown;
-    `age` (1 young, 2 established, 0 unknown) and `requests` are [A].
+    campaign's links; `typical` is how many requests a member asks in its words, and `pace` how many a day, negative
+    while that is unknown; `age` (1 young, 2 established, 0 unknown), `requests` and `days` (`days_between`) are [A].
     """
     doubt = np.ones(len(age))
     for family in (~np.isin(kind, _IDENTITY), np.isin(kind, _IDENTITY)):
@@ -119,18 +131,18 @@ def belongs(
     asked = through(account[words], kind[words], count[words], len(age))
     evidence = 1 - doubt
     trusted = (age == 2) | ((age == 0) & newborn)
-    few, many = PART[0] * typical, PART[1] * max(typical, LEAST_TYPICAL)
+    few, many = PART[0] * typical, PART[1] * np.maximum(np.minimum(typical, pace * days), LEAST_TYPICAL)
     if typical < 0:
-        few, many = 0.0, math.inf
+        few, many = 0.0, np.full(len(age), math.inf)
         asked = np.where(trusted & (not newborn), 0, asked)
     busy = asked > many
-    mixed = asked < share_of_devoted * requests
+    mixed = asked < DEVOTED * requests
     asked = np.where(busy & (trusted | mixed) | mixed & (asked < few), 0, asked)
-    least = np.where(trusted, np.maximum(2, share_of_established * requests), share_of_others * requests)
+    least = np.where(trusted, np.maximum(2, share_of_established * requests), LEAST_SHARE * requests)
     paid = np.bincount(account[np.isin(kind, _PAID) & (purity > CLEAN)], minlength=len(age)) > 0
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
     profile = (kind == LinkKind.SHAPE) & proven
-    devoted = np.bincount(account[profile], count[profile], len(age)) >= np.maximum(3, share_of_devoted * requests)
+    devoted = np.bincount(account[profile], count[profile], len(age)) >= np.maximum(3, DEVOTED * requests)
     return np.asarray(convinced | (devoted & ~trusted), np.bool_), np.asarray(busy, np.bool_)
 
 

@@ -44,7 +44,7 @@ from detector.campaign.group import (
     units,
 )
 from detector.campaign.link import WORDS
-from detector.campaign.membership import belongs
+from detector.campaign.membership import belongs, days_between
 from detector.campaign.parts import Part
 from detector.campaign.prevalence import age_class, proven, purity
 from detector.campaign.prevalence import newborn as recently_born
@@ -60,6 +60,7 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
+PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
 PARTED_MS: Final = 6 * HOUR_MS  # between two looks whether a loud campaign is two; that takes a day to show
 REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 """At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
@@ -212,30 +213,63 @@ class CampaignPartition:
         owned = owner > 0
         touched, link, owner = touched[owned], link[owned], owner[owned]
         changed: set[int] = set()
-        for number in np.unique(owner).tolist():
+        ripe = {number for number, campaign in self.campaigns.items() if campaign.is_ripe(step_ms)}
+        for number in sorted(ripe | set(owner.tolist())):
             campaign = self.campaigns[number]
             mine = owner == number
-            campaign.last_seen_ms = max(campaign.last_seen_ms, int(self.edges["last_ms"][touched[mine]].max()))
+            campaign.last_seen_ms = max(campaign.last_seen_ms, int(self.edges["last_ms"][touched[mine]].max(initial=0)))
             campaign.touched += int(mine.sum())
-            joined = self._admit(campaign, touched[mine], link[mine], step_ms)
+            self._admit_anew(campaign, touched[mine], link[mine], step_ms)
             self._reread_when_due(campaign, step_ms)
-            if joined or not campaign.raised or step_ms - campaign.updated_ms >= HOUR_MS:  # grown louder: a new alert
+            unsaid = not campaign.raised or not campaign.members <= campaign.announced  # grown louder: a new alert
+            if unsaid or step_ms - campaign.updated_ms >= HOUR_MS:
                 changed.add(number)
         return changed
+
+    def _admit_anew(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> None:
+        """Admit who waited for long enough, and who belongs by these touched edges, if by all its edges it does."""
+        rows, _, joins, _ = self._belonging(campaign, edges, link, step_ms)
+        waited = self.accounts.lookup(np.array(campaign.ripe(step_ms), np.uint64))
+        theirs = np.zeros(len(self.accounts) + 1, np.bool_)  # the last one: who was forgotten meanwhile
+        theirs[rows[joins]] = theirs[waited] = True
+        theirs[-1] = False
+        if theirs.any():
+            edges = self.tables.edges_of(np.flatnonzero(self.links["owner"] == campaign.number))
+            edges = edges[theirs[self.edges["who"][edges]]]
+            self._admit(campaign, edges, self.edges["of"][edges], step_ms)
 
     def _admit(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> int:
         """Admit the accounts of these edges that belong to the campaign; return how many.
 
+        What is loud names nobody in their first minutes: a busy customer of the same words looks like a member then.
+        """
+        rows, first, joins, young = self._belonging(campaign, edges, link, step_ms)
+        key = self.accounts.keys[rows]
+        if campaign.severity != "watch":
+            early = joins & (step_ms - first < PATIENCE_MS)
+            campaign.waiting.update(zip(key[early].tolist(), (first[early] + PATIENCE_MS).tolist(), strict=True))
+            joins &= ~early
+        beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
+        joins[beyond] = False
+        self.dropped["members"] += len(beyond)
+        campaign.young += int((joins & young).sum())
+        self.accounts["campaign"][rows[joins]] = campaign.number
+        campaign.members.update(key[joins].tolist())
+        if joins.any():
+            campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
+        return int(joins.sum())
+
+    def _belonging(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> tuple[I64, I64, Mask, Mask]:
+        """Return the accounts (rows) of these edges, their first use, which of them join, and which of them are young.
+
         What was loud and no longer reads as a campaign, its words being everybody's by now, admits nobody.
         """
-        if campaign.severity != "watch" and campaign.score < self.settings.watch_at:
-            return 0
         rows, index = self.tables.people(edges)
-        account = self.accounts.keys[rows]
-        free = self.accounts["campaign"][rows] == 0
-        first = np.full(len(account), np.iinfo(np.int64).max)
+        first = np.full(len(rows), np.iinfo(np.int64).max)
         np.minimum.at(first, index, self.edges["first_ms"][edges])
         age = self._age(rows, first)
+        if campaign.severity != "watch" and campaign.score < self.settings.watch_at:
+            return rows, first, np.zeros(len(rows), np.bool_), age == 1
         joins, busy = belongs(
             index,
             self.links["kind"][link],
@@ -244,24 +278,18 @@ class CampaignPartition:
             proven(self.links["young"][link], self.links["established"][link], self.share),
             age,
             self.accounts["requests"][rows],
+            days_between(index, self.edges["first_ms"][edges], self.edges["last_ms"][edges], len(rows)),
             newborn=campaign.newborn,
             typical=campaign.typical,
+            pace=campaign.pace,
             share_of_established=campaign.least_share,
         )
-        joins &= free
+        joins &= self.accounts["campaign"][rows] == 0
         young = (age == 1) & ~busy
         if campaign.young + (joins & young).sum() >= self.settings.least_accounts:
             waited = (age == 1) | (step_ms - first >= DAY_MS)
             joins = joins & young | self._others_too(campaign, rows, joins & ~young & waited)
-        beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
-        joins[beyond] = False
-        self.dropped["members"] += len(beyond)
-        campaign.young += int((joins & young).sum())
-        self.accounts["campaign"][rows[joins]] = campaign.number
-        campaign.members.update(account[joins].tolist())
-        if joins.any():
-            campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
-        return int(joins.sum())
+        return rows, first, joins, young
 
     def _others_too(self, campaign: Campaign, rows: I64, joins: Mask) -> Mask:
         """Tell which of the accounts (rows) that are not like its young ones join a campaign that those give away.
@@ -415,7 +443,7 @@ class CampaignPartition:
             if score < s.watch_at or not self._has_room(score, step_ms):
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
-            campaign.typical = typical(group)
+            campaign.typical, campaign.pace = typical(group)
             if self._admit(campaign, edges, link_rows, step_ms) < s.least_accounts:
                 self._release(campaign)
                 return 0
@@ -484,7 +512,7 @@ class CampaignPartition:
         if members:
             campaign.asked, campaign.mixed, campaign.mixed_share = in_common(members)
         asked = attributed(group)
-        campaign.typical = typical(members or group)
+        campaign.typical, campaign.pace = typical(members or group)
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
         if campaign.severity == "watch" and campaign.score < LET_GO_AT * self.settings.watch_at:

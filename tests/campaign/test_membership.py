@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.membership import belongs
+from detector.campaign.membership import belongs, days_between
 from detector.campaign.observation import LinkKind
 from detector.event import Mask
 
 YOUNG, ESTABLISHED, UNKNOWN = 1, 2, 0
-AMONG = {"typical": 7.5, "share_of_established": 0.3}
+AMONG = {"typical": 7.5, "pace": 7.5, "share_of_established": 0.3}
 T, H, P, N = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.PAYMENT, LinkKind.NETWORK
 
 
@@ -27,6 +27,7 @@ def member(
     newborn: bool = False,
     proven: bool = False,
     typical: float = 40.0,
+    days: float = 1.0,
 ) -> bool:
     """Whether one account belongs that used links of these kinds and purities."""
     n = len(links)
@@ -38,8 +39,10 @@ def member(
         np.full(n, proven),
         np.array([age], np.int8),
         np.array([requests], np.int64),
+        np.array([days]),
         newborn=newborn,
         typical=typical,
+        pace=typical,
         share_of_established=0.3,
     )
     return bool(joins[0])
@@ -90,6 +93,7 @@ def test_what_is_met_in_a_few_of_many_prompts_does_not_corroborate_them() -> Non
             np.zeros(5, np.bool_),
             np.array([YOUNG], np.int8),
             np.array([1000], np.int64),
+            np.ones(1),
             **AMONG,
             newborn=False,
         )[0]
@@ -127,22 +131,33 @@ def test_a_customer_who_asks_ten_times_as_much_as_the_others_has_the_words_for_h
 
 
 def test_who_asks_several_times_as_much_in_the_words_as_a_member_does_is_told_apart() -> None:
-    def busy(count: int, typical: float) -> bool:
+    def busy(count: int, pace: float, days: float = 1.0, typical: float | None = None) -> bool:
         own = columns([(0, T, 1.0, count)])
         return bool(
             belongs(
                 *own,
                 np.array([YOUNG], np.int8),
                 np.array([count]),
+                np.array([days]),
                 newborn=False,
-                typical=typical,
+                typical=10 * pace if typical is None else typical,
+                pace=pace,
                 share_of_established=0.3,
             )[1][0]
         )
 
     assert [busy(count, 22.5) for count in (90, 91)] == [False, True]
+    assert [busy(count, 22.5, days=2.0) for count in (180, 181)] == [False, True]  # in as many days
+    assert [busy(count, 22.5, 2.0, typical=30.0) for count in (120, 121)] == [False, True]  # or altogether
     assert [busy(count, 1.0) for count in (20, 21)] == [False, True]
     assert not busy(10_000, -1.0)  # not known yet
+
+
+def test_the_days_of_an_account_are_those_between_its_first_use_and_its_last_and_one_at_least() -> None:
+    hours = np.array([0, 60, 36, 5, 7])
+    first = hours * 3_600_000 + 1_770_000_000_000
+    days = days_between(np.array([0, 0, 0, 1, 1]), first, first + 43_200_000, 3)
+    assert days.tolist() == [3.0, 1.0, 1.0]
 
 
 def test_of_a_campaign_with_new_links_accounts_of_unknown_age_are_no_proof() -> None:
@@ -186,13 +201,14 @@ def columns(edges):
 @given(EDGES, AGES, st.booleans())
 def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -> None:
     requests = np.full(5, 12, np.int64)
-    together, busy = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=newborn)
+    together, busy = belongs(*columns(edges), np.array(ages, np.int8), requests, np.ones(5), **AMONG, newborn=newborn)
     for account in range(5):
         own = [(0, *edge[1:]) for edge in edges if edge[0] == account]
         alone = belongs(
             *columns(own),
             np.array(ages[account : account + 1], np.int8),
             requests[:1],
+            np.ones(1),
             **AMONG,
             newborn=newborn,
         )
@@ -202,8 +218,10 @@ def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -
 @given(EDGES, AGES)
 def test_one_more_link_never_drives_a_young_account_out(edges, ages) -> None:
     requests = np.full(5, 12, np.int64)
-    before, _ = belongs(*columns(edges), np.array(ages, np.int8), requests, **AMONG, newborn=False)
-    after, _ = belongs(*columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, **AMONG, newborn=False)
+    before, _ = belongs(*columns(edges), np.array(ages, np.int8), requests, np.ones(5), **AMONG, newborn=False)
+    after, _ = belongs(
+        *columns([*edges, (0, T, 1.0, 1)]), np.array(ages, np.int8), requests, np.ones(5), **AMONG, newborn=False
+    )
     assert (after >= before).all()
 
 

@@ -337,6 +337,36 @@ def test_one_or_two_new_customers_who_ask_many_times_as_much_as_the_others_have_
     assert flagged(told(harvest(), heavy, hours=8)) == {*HARVEST, *(busy if belong else [])}
 
 
+@pytest.mark.parametrize(("minutes", "belongs"), [(30, False), (5, True)])
+def test_who_comes_to_a_known_campaign_is_named_after_ten_minutes_in_which_a_busy_customer_shows(
+    minutes: int, belongs: bool
+) -> None:
+    """In the first of them both look alike."""
+
+    def newcomer(minute: int) -> list[Row]:
+        since = minute - 4 * 60
+        return [("h90", T, "rare", f"{minute} {i}") for i in range(20)] if 0 <= since < minutes else []
+
+    findings = told(harvest(), newcomer, hours=5)
+    first = [f.time_ms - START - 4 * HOUR for f in findings if f.severity != "watch" and "h90" in f.accounts_added]
+    assert len(first) == belongs
+    assert all(10 * MINUTE <= ms <= 15 * MINUTE for ms in first)
+
+
+def test_who_comes_to_a_known_campaign_is_judged_by_all_that_it_asked() -> None:
+    """And not by what is new of it: half of the words, asked again, look like half of the work."""
+
+    def pieces(minute: int) -> list[Row]:
+        return [(who, F, f"piece {i}", item) for who, _, _, item in harvest()(minute) for i in range(8)]
+
+    def newcomer(minute: int) -> list[Row]:
+        asked = 120 if minute == 4 * 60 else 2 if minute in (5 * 60, 6 * 60) else 0
+        which = range(8) if minute < 5 * 60 else range(4)
+        return [("h90", F, f"piece {i}", f"{minute} {j}") for j in range(asked) for i in which]
+
+    assert "h90" not in flagged(told(harvest(), pieces, newcomer, hours=7))
+
+
 def test_two_campaigns_whose_accounts_ask_evenly_in_the_words_of_both_are_one_though_they_ask_much_else() -> None:
     """A reseller's accounts ask other things in the main; what they ask in a campaign's words is what tells."""
     halves = HARVEST[:20], HARVEST[20:]
