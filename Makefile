@@ -20,7 +20,7 @@ ARGS ?=
 # A folder of recorded traffic and prompts for `make realistic`; it is not part of this repository.
 DATA ?=
 
-.PHONY: help demo test lint format bench bench-accounts bench-links bench-latency bench-scale evaluate evaluate-full evasion realistic fuzz properties sbom audit chaos kafka schemas dashboards lock up down clean
+.PHONY: help demo test lint format bench bench-accounts bench-links bench-latency bench-scale soak evaluate evaluate-full whole evasion realistic fuzz properties sbom audit chaos kafka schemas dashboards lock up down clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-links: $(VENV)/.dev ## memory of stages 2 and 3 under 50 million links and
 bench-latency: $(VENV)/.dev kafka ## from an event to its finding at 10, 50 and 90 % of what a worker takes, a quarter of an hour   [ARGS="--seconds 120"]
 	@$(BIN)/python -m tests.bench.latency $(ARGS)
 
+soak: $(VENV)/.dev kafka ## an hour at half of what a worker takes: memory, descriptors, lag, drawn into docs/soak.svg   [ARGS="--minutes 5"]
+	@$(BIN)/python -m tests.bench.soak $(ARGS)
+
 bench-scale: $(VENV)/.dev kafka ## CPU seconds per million events with 1, 2 and 3 workers, and of what no worker can take over
 	@$(BIN)/python -m tests.bench.scale $(ARGS)
 
@@ -64,6 +67,9 @@ evaluate: $(VENV)/.dev ## the score card on small scenarios, twenty minutes of C
 
 evaluate-full: $(VENV)/.dev ## the score card on every scenario at full size, hours
 	@$(BIN)/python -m tests.bench.evaluate --full $(ARGS)
+
+whole: $(VENV)/.dev ## april-june at its public size through replay, and its finding beside the truth, hours   [ARGS="--scale 0.1 --days 12"]
+	@$(BIN)/python -m tests.bench.whole $(ARGS)
 
 evasion: $(VENV)/.dev ## one dial of a campaign at a time, to where half of it is served, minutes   [ARGS="--seeds 3 --only rate"]
 	@$(BIN)/python -m tests.bench.evasion $(ARGS)

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tests.bench.settings import end_on_sigterm
 from tests.chaos import comparison, stream
 from tests.chaos.comparison import Verdict
 from tests.chaos.faults import Kind, schedule
@@ -153,6 +154,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="send the stream of a seed over at least so long")
     parser.add_argument("--faults", type=int, help=f"default: {_FAULTS_A_MINUTE:.0f} for each of the minutes")
     given = parser.parse_args()
+    end_on_sigterm()
     faults = given.faults if given.faults is not None else max(len(Kind), round(_FAULTS_A_MINUTE * given.minutes))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the sender's, when the broker is away
     console, lines = Console(stderr=True, soft_wrap=True), []

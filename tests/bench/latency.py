@@ -16,13 +16,14 @@ shares are of that. Overload is to cost time and not memory: both are said.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -43,7 +44,7 @@ from detector.finding import Finding
 from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
 from detector.simulate import simulate
-from tests.bench.settings import PARTITION_SETTINGS
+from tests.bench.settings import PARTITION_SETTINGS, end_on_sigterm
 
 CANARIES: Final = tuple(f"canary-{number:02}" for number in range(32))
 TARGET_SECONDS: Final = 2.0
@@ -85,7 +86,12 @@ class Sender:
     def __init__(self, config: Config, events: int) -> None:
         self._topic = config.topics.requests
         self._producer = Producer(
-            {"bootstrap.servers": config.kafka.brokers, "linger.ms": 10, "queue.buffering.max.messages": 1_000_000}
+            {
+                "bootstrap.servers": config.kafka.brokers,
+                "linger.ms": 10,
+                "queue.buffering.max.messages": 1_000_000,
+                "log_level": 0,
+            }
         )
         self._ids = itertools.count()
         crowd = [_halves(event) for event in itertools.islice(_world(), events)]
@@ -180,18 +186,24 @@ class Bench:
         """Return how many events the worker has counted and its CPU seconds; keep the peaks."""
         if not self._worker.alive:
             raise Unavailable("worker", self._worker.log.read_text("utf-8", "replace")[-500:])
-        found: dict[str, float] = {}
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._config.web.port}/metrics", timeout=30) as page:
-            for family in text_string_to_metric_families(page.read().decode()):
-                for sample in family.samples:
-                    found[sample.name] = found.get(sample.name, 0) + sample.value
+        found = seen(self._config)
         phase.most_lag = max(phase.most_lag, int(found.get(metrics.LAG.name, 0)))
         phase.most_resident = max(phase.most_resident, int(found[_RESIDENT]))
         return int(found.get(metrics.EVENTS.name, 0)), found[_CPU]
 
 
-def attributed(config: Config, phases: list[Phase]) -> None:
-    """Give each phase the latencies of the canaries' findings whose step ended while it ran."""
+def seen(config: Config) -> dict[str, float]:
+    """Return what the worker's metrics say, each summed over its labels."""
+    found: dict[str, float] = {}
+    with urllib.request.urlopen(f"http://127.0.0.1:{config.web.port}/metrics", timeout=30) as page:
+        for family in text_string_to_metric_families(page.read().decode()):
+            for sample in family.samples:
+                found[sample.name] = found.get(sample.name, 0) + sample.value
+    return found
+
+
+def delays(config: Config) -> Iterator[tuple[int, float]]:
+    """Yield of each finding on a canary the end of its step, in epoch ms, and the seconds from then to the topic."""
     consumer = Consumer({"bootstrap.servers": config.kafka.brokers, "group.id": "latency"})
     topic = config.topics.findings
     partitions = consumer.list_topics(topic).topics[topic].partitions
@@ -199,12 +211,46 @@ def attributed(config: Config, phases: list[Phase]) -> None:
     while records := consumer.consume(10_000, timeout=5):
         for record in records:
             finding = _finding.decode(record.value() or b"")
-            if finding.subject not in CANARIES:
-                continue
-            for phase in phases:  # a step is told of under the load of the time when it ends
-                if phase.begin_ms + config.stream.cadence_ms // 2 < finding.time_ms <= phase.end_ms:
-                    phase.latencies.append((record.timestamp()[1] - finding.time_ms) / 1000)
+            if finding.subject in CANARIES:
+                yield finding.time_ms, (record.timestamp()[1] - finding.time_ms) / 1000
     consumer.close()
+
+
+def attributed(config: Config, phases: list[Phase]) -> None:
+    """Give each phase the latencies of the canaries' findings whose step ended while it ran."""
+    for step_ms, seconds in delays(config):
+        for phase in phases:  # a step is told of under the load of the time when it ends
+            if phase.begin_ms + config.stream.cadence_ms // 2 < step_ms <= phase.end_ms:
+                phase.latencies.append(seconds)
+
+
+@contextlib.contextmanager
+def service(
+    settings: Mapping[str, str], properties: Mapping[str, str] | None = None
+) -> Iterator[tuple[Config, Worker, servers.RedisServer]]:
+    """Yield one worker, not yet started, with a Redis and a Kafka (with such properties) of its own."""
+    with tempfile.TemporaryDirectory(prefix="detector-latency-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with (
+            servers.redis(folder / "redis") as redis,
+            servers.kafka(folder / "kafka", properties=properties) as kafka,
+        ):
+            environment = {
+                **PARTITION_SETTINGS,
+                "DETECTOR_KAFKA_BROKERS": kafka.address,
+                "DETECTOR_STORE_URL": redis.url,
+                "DETECTOR_TOPICS_REPLICATION": "1",
+                "DETECTOR_WEB_PORT": str(servers.free_port()),
+                "DETECTOR_SIGNALS_CANARY_ACCOUNT_IDS": ",".join(CANARIES),
+                **settings,
+            }
+            config = configuration.load(None, {**os.environ, **environment})
+            topics.create_all(config)
+            worker = Worker(folder / "worker", None, environment, config.web.port)
+            try:
+                yield config, worker, redis
+            finally:
+                worker.end()
 
 
 def main(arguments: list[str]) -> int:
@@ -217,30 +263,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--publish-ms", type=int, default=200)
     parser.add_argument("--events", type=int, default=200_000, help="different ones; then the same again, later")
     options = parser.parse_args(arguments)
+    end_on_sigterm()
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    with tempfile.TemporaryDirectory(prefix="detector-latency-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        with servers.redis(folder / "redis") as redis, servers.kafka(folder / "kafka") as kafka:
-            environment = {
-                **PARTITION_SETTINGS,
-                "DETECTOR_KAFKA_BROKERS": kafka.address,
-                "DETECTOR_STORE_URL": redis.url,
-                "DETECTOR_TOPICS_REPLICATION": "1",
-                "DETECTOR_WEB_PORT": str(servers.free_port()),
-                "DETECTOR_STREAM_COMMIT_MS": str(options.commit_ms),
-                "DETECTOR_STREAM_PUBLISH_MS": str(options.publish_ms),
-                "DETECTOR_SIGNALS_CANARY_ACCOUNT_IDS": ",".join(CANARIES),
-            }
-            config = configuration.load(None, {**os.environ, **environment})
-            topics.create_all(config)
-            worker = Worker(folder / "worker", None, environment, config.web.port)
-            try:
-                sender = Sender(config, options.events)
-                worker.start()
-                phases = measured(Bench(config, worker, sender), options, console)
-            finally:
-                worker.end()
-            attributed(config, phases)
+    commits = {
+        "DETECTOR_STREAM_COMMIT_MS": str(options.commit_ms),
+        "DETECTOR_STREAM_PUBLISH_MS": str(options.publish_ms),
+    }
+    with service(commits) as (config, worker, _):
+        sender = Sender(config, options.events)
+        worker.start()
+        phases = measured(Bench(config, worker, sender), options, console)
+        worker.end()
+        attributed(config, phases)
     console.print(table(phases))
     half = [one for phase in phases if phase.name == f"{TARGET_SHARE:.0%}" for one in phase.latencies]
     met = bool(half) and np.quantile(half, 0.99) <= TARGET_SECONDS

@@ -25,6 +25,7 @@ from detector.runtime.worker import Worker, WorkerSettings
 from detector.stores import Message
 from detector.stores.redis import RedisStore
 from tests.bench.contenders import stock_app
+from tests.bench.settings import end_on_sigterm
 
 PARTITIONS = 4
 VALUE = b"x" * 100
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--stock-records", type=int, default=60_000)
     given = parser.parse_args()
+    end_on_sigterm()
     with (
         tempfile.TemporaryDirectory() as name,
         servers.redis(Path(name) / "redis") as redis,

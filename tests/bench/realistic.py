@@ -28,7 +28,7 @@ from detector.runtime.replay import replay
 from detector.runtime.report import cohort_table, parse_bar, summary_table
 from detector.scorecard import ScoreCard
 from tests.bench.recordings import Plan, Stream, build
-from tests.bench.settings import PARTITION_SETTINGS, pipeline_settings
+from tests.bench.settings import PARTITION_SETTINGS, end_on_sigterm, pipeline_settings
 from tests.bench.through_kafka import findings_through_kafka
 
 BARS = ("campaign_recall>=1", "false_flags<=0")
@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out/realistic"))
     options = parser.parse_args(arguments)
+    end_on_sigterm()
     console = Console() if sys.stdout.isatty() else Console(width=240)
     plan = Plan(
         days=options.days,

@@ -36,6 +36,7 @@ from detector.errors import Unavailable
 from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
 from tests.bench.contenders import peak_bytes
+from tests.bench.settings import end_on_sigterm
 from tests.bench.throughput import PATIENCE_SECONDS, record, send
 
 SETTINGS: Final = {"DETECTOR_TOPICS_PARTITIONS": "6", "DETECTOR_TOPICS_LINK_PARTITIONS": "2"}
@@ -74,6 +75,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workers", default="1,2,3", help="numbers of workers, separated by commas")
     parser.add_argument("--stream", default="plain", choices=("plain", "sketched"))
     options = parser.parse_args(arguments)
+    end_on_sigterm()
     console = Console() if sys.stdout.isatty() else Console(width=140)
     with tempfile.TemporaryDirectory(prefix="detector-scale-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

@@ -8,6 +8,8 @@ ties; time does (24 and 8 partitions: five times that of 4 and 1, on 100,000 eve
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -25,3 +27,8 @@ PARTITION_SETTINGS: Final = {
 def pipeline_settings(config: Path | None) -> PipelineSettings:
     """Return the settings of a configuration file, or the defaults, on these partitions."""
     return load(config, {**os.environ, **PARTITION_SETTINGS}).pipeline()
+
+
+def end_on_sigterm() -> None:
+    """Let `kill` end the process as Ctrl-C does: servers that it started are stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

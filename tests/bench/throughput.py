@@ -57,7 +57,7 @@ from tests.bench.contenders import (
     rules,
     stock,
 )
-from tests.bench.settings import PARTITION_SETTINGS
+from tests.bench.settings import PARTITION_SETTINGS, end_on_sigterm
 
 SCENARIO: Final = "quiet"
 STREAMS: Final = ("plain", "sketched", "prompts")
@@ -93,6 +93,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--elsewhere-events", type=int, default=100_000)
     parser.add_argument("--streams", default=",".join(STREAMS), help="of which streams, separated by commas")
     options = parser.parse_args(arguments)
+    end_on_sigterm()
     console = Console() if sys.stdout.isatty() else Console(width=140)
     with tempfile.TemporaryDirectory(prefix="detector-bench-", ignore_cleanup_errors=True) as name:
         folder, began = Path(name), time.monotonic()
