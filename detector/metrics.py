@@ -213,6 +213,12 @@ DROPPED: Final = Meter(
     "Raise the bound if memory allows, or add workers; detection goes on with less",
     (("bound", BOUNDS),),
 )
+FORGOTTEN: Final = Meter(
+    "detector_forgotten_accounts_total",
+    "counter",
+    "Accounts without a request for accounts.forget_days, deleted from the store; one that comes back begins anew",
+    "None; when the store grows although this does, lower accounts.forget_days or give it more memory",
+)
 STORE_AVAILABLE: Final = Meter(
     "detector_store_available",
     "gauge",

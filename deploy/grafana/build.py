@@ -164,6 +164,7 @@ ROWS: Final = (
         "What is held",
         (
             Panel("Accounts in memory", query("detector_accounts", "{{instance}}"), stacked=True),
+            Panel("Accounts forgotten", query(f"sum(rate(detector_forgotten_accounts_total{RATE}))", "a second")),
             Panel(
                 "Links, and candidates per hour",
                 (

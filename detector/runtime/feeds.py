@@ -24,6 +24,7 @@ class AccountKeyed(Stage, Protocol):
     def learn(self, records: Iterable[AccountRecord]) -> None: ...
     def wanted(self, batch: EventBatch) -> dict[int, list[str]]: ...
     def adopt(self, partition: int, rows: dict[str, bytes]) -> None: ...
+    def expire(self, partition: int, rows: dict[str, bytes]) -> None: ...
     def absorb(self, batch: EventBatch) -> None: ...
     def advance(self, partition: int, clock_ms: int) -> None: ...
 
@@ -38,6 +39,7 @@ class RequestFeed:
     """Request events for the account stage."""
 
     follows = True
+    expires = True
 
     def __init__(self, stage: AccountKeyed, topic: str, hash_key: int, recorder: Recorder) -> None:
         self.stage = stage
@@ -69,6 +71,10 @@ class RequestFeed:
         """Return the keys of accounts that have left memory, or are new."""
         return [key for keys in self.stage.wanted(payload).values() for key in keys] if len(payload) else []
 
+    def expire(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Let the stage see which accounts are to be forgotten."""
+        self.stage.expire(partition, rows)
+
     def absorb(self, partition: int, payload: EventBatch, rows: dict[str, bytes]) -> None:
         """Give the batch to the stage."""
         if rows:
@@ -88,6 +94,7 @@ class RecordFeed:
     """Internal records for the link and the campaign stage; their sources say themselves when they are idle."""
 
     follows = False
+    expires = False
 
     def __init__(self, stage: RecordKeyed, topic: str) -> None:
         self.stage = stage
@@ -101,6 +108,9 @@ class RecordFeed:
     def wanted(self, payload: list[bytes]) -> list[str]:  # noqa: ARG002
         """Nothing: these stages hold all of their partition."""
         return []
+
+    def expire(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Nothing: these stages forget by themselves."""
 
     def absorb(self, partition: int, payload: list[bytes], rows: dict[str, bytes]) -> None:  # noqa: ARG002
         """Give the records to the stage."""

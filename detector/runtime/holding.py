@@ -31,6 +31,8 @@ from detector.stages import Stage
 from detector.stores import Commit, Message, Store, read_back
 
 _RETRY_SECONDS: Final = 0.25
+_SWEEP_SECONDS: Final = 5.0  # so often some rows of the store are looked at, whether they are to be forgotten
+_SWEEP_ROWS: Final = 500
 _CLOCK_ROW: Final = "~clock"
 """Where a commit leaves the partition's clock for workers that have idle partitions only. No stage reads it."""
 
@@ -89,6 +91,13 @@ class Feed(Protocol):
 
     def wanted(self, payload: Any) -> list[str]:
         """Return the keys of rows that the payload needs and that have left memory."""
+
+    @property
+    def expires(self) -> bool:
+        """Whether rows of the stage grow old."""
+
+    def expire(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Let the stage see some rows of the store: its next drain deletes those that it does not need any more."""
 
     def absorb(self, partition: int, payload: Any, rows: dict[str, bytes]) -> None:
         """Give the payload to the stage, after the rows that it needs."""
@@ -178,6 +187,8 @@ class Holding:
         self._commit: Commit | None = None  # drained from the stage, not yet in the store
         self._outbox: list[Message] = []  # in the store, not yet published
         self._lock = asyncio.Lock()
+        self._cursor = 0  # behind the rows that were looked at last, whether they are to be forgotten
+        self._swept_at = time.monotonic()
 
     @property
     def _name(self) -> tuple[str, int]:
@@ -310,7 +321,20 @@ class Holding:
         """Write what changed and publish it, waiting for store and broker while the partition is held."""
         async with self._lock:
             if self.held:
+                await self._sweep()
                 await self._write(wait=True)
+
+    async def _sweep(self) -> None:
+        """Look at some more rows of the store now and then; what is deleted is part of the commit that follows."""
+        due = self.lane.feed.expires and time.monotonic() - self._swept_at >= _SWEEP_SECONDS
+        if not due or self._commit is not None or not self._uncommitted:
+            return
+        self._swept_at = time.monotonic()
+        with contextlib.suppress(Unavailable):  # it can wait
+            self._cursor, rows = await self.lane.store.some_rows(*self._name, self._cursor, _SWEEP_ROWS)
+            async with self.lane.lock:
+                if not self._gone():
+                    self.lane.feed.expire(self.partition, rows)
 
     async def _write(self, *, wait: bool) -> None:
         try:

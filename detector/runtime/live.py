@@ -238,6 +238,7 @@ class Service:
             (metrics.LATE, {}, accounts["late"]),
             (metrics.DUPLICATES, {}, accounts["duplicate"]),
             (metrics.FUTURE, {}, accounts["ahead"]),
+            (metrics.FORGOTTEN, {}, accounts["forgotten"]),
             (metrics.CANDIDATES, {}, links["candidates"]),
             (metrics.STEPS, {"stage": "accounts"}, accounts["steps"]),
             (metrics.STEPS, {"stage": "links"}, links["steps"]),

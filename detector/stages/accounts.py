@@ -35,6 +35,7 @@ from detector.campaign.observation import CAPABILITIES, LinkKind
 from detector.event import F32, I64, U64, EventBatch, Mask, hash64
 from detector.signals import SIGNALS, Signal
 from detector.signals.canary import Canary
+from detector.stages.forgetting import Forgetting
 from detector.stages.records import Records
 from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message, read_back
@@ -45,7 +46,9 @@ from detector.window.recent import RecentIds
 
 OTHER_MODEL: Final = "other"
 _FIRST_CAPACITY: Final = 1024
-_COUNTED: Final = ("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over", "models_dropped")
+_COUNTED: Final = (
+    *("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over", "models_dropped", "forgotten"),
+)
 _FACTS_READ: Final = (
     ("requests_24h", Column.REQUESTS_24H),
     ("active_hours_24h", Column.ACTIVE_HOURS_24H),
@@ -86,6 +89,7 @@ class AccountSettings:
     reasons: int = 6  # of the readings of an account that is told, the strongest
     ids_per_generation: int = 4_000_000  # recent event ids per partition and ten minutes
     hot_accounts: int = 1_000_000  # accounts in memory; the coldest wait in the store
+    forget_days: float = 90.0  # an account without a request for so long is as if it never was, and leaves the store
     most_records: int = 4_000_000  # accounts of which the account topic's word is kept; those told of longest ago go
     most_models: int = 1_000  # names of models told of in a step of a partition; requests to others count as `other`
     signals: tuple[Signal, ...] = SIGNALS
@@ -116,6 +120,7 @@ class AccountStage:
         """`durable=False` gives no rows to a store: a replay starts over instead."""
         self._settings = settings
         self._durable = durable
+        self._forgetting = Forgetting(settings.forget_days, settings.cadence_ms)
         self._signals = settings.signals
         self._signal_names = [signal.name for signal in self._signals]
         self._partitions: dict[int, _Partition] = {}
@@ -163,7 +168,7 @@ class AccountStage:
     def wanted(self, batch: EventBatch) -> dict[int, list[str]]:
         """Return by partition the keys of the rows that `batch` needs and that are not in memory."""
         missing = {}
-        for partition, events in _by_partition(batch):
+        for partition, events in _by_partition(batch.partition):
             rows = self._partitions[partition].rows
             ids = [batch.account_ids[a] for a in np.unique(batch.account[events]).tolist()]
             keys = [f"a{account_id}" for account_id in ids if account_id not in rows]
@@ -183,6 +188,28 @@ class AccountStage:
         opened = at[decoded["open_step"] >= 0]
         self._open = np.concatenate([self._open, opened])
         self._is_open[opened] = True
+
+    def expire(self, partition: int, rows: dict[str, bytes]) -> None:
+        """Look at some rows of the store: the next drain deletes those of accounts that are to be forgotten.
+
+        When such an account comes back it begins anew whether its row was deleted or not, so when it is
+        looked at changes nothing but the room that the store takes.
+        """
+        state = self._partitions[partition]
+        keys = sorted(key for key in rows if key[:1] == "a")
+        held = np.array([state.rows.get(key[1:], -1) for key in keys], np.int64)
+        with read_back(f"accounts:{partition}"):
+            stored, _ = rest.decode([rows[key] for key in keys])
+        every = np.arange(len(stored))
+        seen_ms = self._forgetting.seen_ms
+        seen = np.where(held >= 0, seen_ms(self._table, held), seen_ms(stored, every))
+        busy = (held >= 0) & (self._dirty[held] | self._is_open[held])
+        old = self._forgetting.long_ago(seen, state.clock.clock_ms) & ~busy
+        self._release(held[old & (held >= 0)].tolist())
+        gone = [keys[place] for place in np.flatnonzero(old).tolist()]
+        state.deleted += gone
+        state.changed |= bool(gone)
+        self.counts["forgotten"] += len(gone)
 
     def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
         """Return the rows changed since the last drain (None: deleted) and what to publish, and forget both.
@@ -248,7 +275,7 @@ class AccountStage:
             state = self._partitions.get(int(self._partition[row]))
             if state is not None:
                 del state.rows[self._ids[row]]
-            self._records.forget(row)
+        self._records.forget(rows)
         self._partition[rows] = -1
         self._dirty[rows] = self._is_open[rows] = False
         self._open = self._open[self._partition[self._open] >= 0]
@@ -276,6 +303,12 @@ class AccountStage:
             state.rows[account_id] = row
             self._ids[row] = account_id
             self._account[row] = hash64(account_id, self._settings.hash_key)
+        self._empty(rows)
+        self._partition[rows] = partition
+        return rows
+
+    def _empty(self, rows: I64) -> None:
+        """Let nothing be known of the accounts of these rows."""
         plain = f"V{activity.ROW.itemsize}"
         self._table.view(plain)[rows] = activity.fresh(1).view(plain)
         known = np.zeros(1, activity.KNOWN)
@@ -283,8 +316,6 @@ class AccountStage:
             known[name] = -1
         known["quota"] = np.nan
         self._known[rows] = known
-        self._partition[rows] = partition
-        return rows
 
     # -- input ------------------------------------------------------------------------------
 
@@ -304,8 +335,7 @@ class AccountStage:
         rows = np.empty(len(batch), np.int64)
         clock = np.empty(len(batch), np.int64)
         ahead, seen = np.zeros(len(batch), bool), np.zeros(len(batch), bool)
-        ticks: dict[int, list[int]] = {}
-        for partition, events in _by_partition(batch):
+        for partition, events in _by_partition(batch.partition):
             state = self._partitions[partition]
             state.changed = True
             rows[events] = self._rows_of(partition, batch, events)
@@ -313,16 +343,18 @@ class AccountStage:
             before = state.recent.passed_over
             seen[events] = state.recent.arrive(batch.event_id[events], clock[events])
             self.counts["ids_passed_over"] += state.recent.passed_over - before
-            step = clock[events] // self._settings.cadence_ms
-            ticks[partition] = step[np.append(True, step[1:] != step[:-1])].tolist()
         self.counts["events"] += len(batch)
         self.counts["ahead"] += int(ahead.sum())
         self.counts["duplicate"] += int(seen.sum())
-        if seen.any():
-            kept = np.flatnonzero(~seen)
-            batch, rows, clock, ahead = batch.taken(kept), rows[kept], clock[kept], ahead[kept]
-        pairs = self._count(batch, rows, clock, ahead)
-        self._advance(ticks, pairs)
+        for part in self._forgetting.parts(batch.partition, clock):
+            step = clock[part] // self._settings.cadence_ms
+            ticks = {
+                partition: step[events][np.diff(step[events], prepend=-2) != 0].tolist()
+                for partition, events in _by_partition(batch.partition[part])
+            }
+            kept = part[~seen[part]]
+            mine = batch if len(kept) == len(batch) else batch.taken(kept)
+            self._advance(ticks, self._count(mine, rows[kept], clock[kept], ahead[kept]))
 
     def advance(self, partition: int, clock_ms: int) -> None:
         """Take the owner's word that nothing older than `clock_ms` will come: the partition is idle until then."""
@@ -357,6 +389,10 @@ class AccountStage:
         """Add a batch without duplicates to the windows, in rounds; return what it shares."""
         if not len(batch):
             return np.zeros(0, PAIR)
+        back = self._forgetting.back(self._table, rows, clock)
+        self._close(back[self._table["open_step"][back] >= 0])
+        self._records.forget(back.tolist())
+        self._empty(back)
         step = clock // self._settings.cadence_ms
         at_ms = np.where(ahead, clock, batch.time_ms)
         late = at_ms < clock - self._settings.lateness_ms
@@ -393,7 +429,7 @@ class AccountStage:
             self._models |= known
             return named
         other = hash64(OTHER_MODEL, self._settings.hash_key)
-        for partition, events in _by_partition(batch):
+        for partition, events in _by_partition(batch.partition):
             state = self._partitions[partition]
             for start, end in pairwise(np.flatnonzero(np.diff(step[events], prepend=-1, append=-1)).tolist()):
                 mine = events[start:end]
@@ -589,11 +625,11 @@ class AccountStage:
                     self.counts["steps"] += 1
 
 
-def _by_partition(batch: EventBatch) -> list[tuple[int, I64]]:
-    """Return each partition with its events, in the order they came."""
-    partition = batch.partition.astype(np.int16)
+def _by_partition(of: npt.NDArray[Any]) -> list[tuple[int, I64]]:
+    """Return each partition with its events, in the order they came, given the partition of each."""
+    partition = of.astype(np.int16)
     if (partition == partition[0]).all():
-        return [(int(partition[0]), np.arange(len(batch)))]
+        return [(int(partition[0]), np.arange(len(of)))]
     order = np.argsort(partition, kind="stable")
     parts, starts = np.unique(partition[order], return_index=True)
     return list(zip(parts.tolist(), np.split(order, starts[1:]), strict=True))

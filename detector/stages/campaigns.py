@@ -41,18 +41,17 @@ from detector.campaign.group import (
     in_common,
     read,
     typical,
-    units,
 )
 from detector.campaign.link import WORDS
-from detector.campaign.membership import belongs, days_between
 from detector.campaign.parts import Part
-from detector.campaign.prevalence import age_class, proven, purity
+from detector.campaign.prevalence import age_class, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.weights import DEFAULT, Weights
 from detector.event import F64, I64, U64, Mask, hash64
 from detector.finding import Finding, Severity
 from detector.stages.candidates import Bounds, CandidateTables, numbered
 from detector.stages.conduct import Conducts
+from detector.stages.joining import PATIENCE_MS, Joining, joining
 from detector.stages.kinship import across, belongings, in_two, one_since
 from detector.stages.waiting import Waiting
 
@@ -60,7 +59,6 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
-PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
 PARTED_MS: Final = 6 * HOUR_MS  # between two looks whether a loud campaign is two; that takes a day to show
 REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 """At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
@@ -68,10 +66,6 @@ _WORDS: Final = [int(kind) for kind in WORDS]
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
-SEVERAL: Final = 3  # customers, and
-SEVERAL_OF: Final = (
-    0.05  # of the members: so many that are old, or busy, belong to a campaign that its other young ones give away
-)
 COUNTED: Final = (
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
 )  # what a bound took
@@ -208,10 +202,8 @@ class CampaignPartition:
 
     def _grow(self, touched: I64, step_ms: int) -> set[int]:
         """Let accounts that newly use a campaign's links join it; return the campaigns with news."""
-        link = self.edges["of"][touched].astype(np.int64)
-        owner = self.links["owner"][link]
-        owned = owner > 0
-        touched, link, owner = touched[owned], link[owned], owner[owned]
+        owner = self.links["owner"][self.edges["of"][touched]]
+        touched, owner = touched[owner > 0], owner[owner > 0]
         changed: set[int] = set()
         ripe = {number for number, campaign in self.campaigns.items() if campaign.is_ripe(step_ms)}
         for number in sorted(ripe | set(owner.tolist())):
@@ -219,87 +211,53 @@ class CampaignPartition:
             mine = owner == number
             campaign.last_seen_ms = max(campaign.last_seen_ms, int(self.edges["last_ms"][touched[mine]].max(initial=0)))
             campaign.touched += int(mine.sum())
-            self._admit_anew(campaign, touched[mine], link[mine], step_ms)
+            self._admit_anew(campaign, touched[mine], step_ms)
             self._reread_when_due(campaign, step_ms)
             unsaid = not campaign.raised or not campaign.members <= campaign.announced  # grown louder: a new alert
             if unsaid or step_ms - campaign.updated_ms >= HOUR_MS:
                 changed.add(number)
         return changed
 
-    def _admit_anew(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> None:
+    def _joining(self, campaign: Campaign, edges: I64, step_ms: int) -> Joining:
+        """Return who joins by these edges; nobody, where what was loud reads as a campaign no more."""
+        if campaign.severity != "watch" and campaign.score < self.settings.watch_at:
+            edges = edges[:0]
+        pure = self._purity(self.edges["of"][edges], step_ms, newborn=campaign.newborn)
+        least = self.settings.least_accounts
+        return joining(self.tables, campaign, edges, pure, self.share, self._age, step_ms, least)
+
+    def _admit_anew(self, campaign: Campaign, edges: I64, step_ms: int) -> None:
         """Admit who waited for long enough, and who belongs by these touched edges, if by all its edges it does."""
-        rows, _, joins, _ = self._belonging(campaign, edges, link, step_ms)
+        touched = self._joining(campaign, edges, step_ms)
         waited = self.accounts.lookup(np.array(campaign.ripe(step_ms), np.uint64))
         theirs = np.zeros(len(self.accounts) + 1, np.bool_)  # the last one: who was forgotten meanwhile
-        theirs[rows[joins]] = theirs[waited] = True
+        theirs[touched.rows[touched.joins]] = theirs[waited] = True
         theirs[-1] = False
         if theirs.any():
             edges = self.tables.edges_of(np.flatnonzero(self.links["owner"] == campaign.number))
-            edges = edges[theirs[self.edges["who"][edges]]]
-            self._admit(campaign, edges, self.edges["of"][edges], step_ms)
+            self._admit(campaign, edges[theirs[self.edges["who"][edges]]], step_ms)
 
-    def _admit(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> int:
+    def _admit(self, campaign: Campaign, edges: I64, step_ms: int) -> int:
         """Admit the accounts of these edges that belong to the campaign; return how many.
 
-        What is loud names nobody in their first minutes: a busy customer of the same words looks like a member then.
+        What is loud names nobody in their first minutes: they wait.
         """
-        rows, first, joins, young = self._belonging(campaign, edges, link, step_ms)
-        key = self.accounts.keys[rows]
+        found = self._joining(campaign, edges, step_ms)
+        key, joins = self.accounts.keys[found.rows], found.joins
         if campaign.severity != "watch":
-            early = joins & (step_ms - first < PATIENCE_MS)
-            campaign.waiting.update(zip(key[early].tolist(), (first[early] + PATIENCE_MS).tolist(), strict=True))
+            early = found.early(step_ms)
+            until = found.first_ms[early] + PATIENCE_MS
+            campaign.waiting.update(zip(key[early].tolist(), until.tolist(), strict=True))
             joins &= ~early
         beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
         joins[beyond] = False
         self.dropped["members"] += len(beyond)
-        campaign.young += int((joins & young).sum())
-        self.accounts["campaign"][rows[joins]] = campaign.number
+        campaign.young += int((joins & found.young).sum())
+        self.accounts["campaign"][found.rows[joins]] = campaign.number
         campaign.members.update(key[joins].tolist())
         if joins.any():
-            campaign.first_seen_ms = min(campaign.first_seen_ms, int(first[joins].min()))
+            campaign.first_seen_ms = min(campaign.first_seen_ms, int(found.first_ms[joins].min()))
         return int(joins.sum())
-
-    def _belonging(self, campaign: Campaign, edges: I64, link: I64, step_ms: int) -> tuple[I64, I64, Mask, Mask]:
-        """Return the accounts (rows) of these edges, their first use, which of them join, and which of them are young.
-
-        What was loud and no longer reads as a campaign, its words being everybody's by now, admits nobody.
-        """
-        rows, index = self.tables.people(edges)
-        first = np.full(len(rows), np.iinfo(np.int64).max)
-        np.minimum.at(first, index, self.edges["first_ms"][edges])
-        age = self._age(rows, first)
-        if campaign.severity != "watch" and campaign.score < self.settings.watch_at:
-            return rows, first, np.zeros(len(rows), np.bool_), age == 1
-        joins, busy = belongs(
-            index,
-            self.links["kind"][link],
-            self._purity(link, step_ms, newborn=campaign.newborn),
-            self.edges["count"][edges],
-            proven(self.links["young"][link], self.links["established"][link], self.share),
-            age,
-            self.accounts["requests"][rows],
-            days_between(index, self.edges["first_ms"][edges], self.edges["last_ms"][edges], len(rows)),
-            newborn=campaign.newborn,
-            typical=campaign.typical,
-            pace=campaign.pace,
-            share_of_established=campaign.least_share,
-        )
-        joins &= self.accounts["campaign"][rows] == 0
-        young = (age == 1) & ~busy
-        if campaign.young + (joins & young).sum() >= self.settings.least_accounts:
-            waited = (age == 1) | (step_ms - first >= DAY_MS)
-            joins = joins & young | self._others_too(campaign, rows, joins & ~young & waited)
-        return rows, first, joins, young
-
-    def _others_too(self, campaign: Campaign, rows: I64, joins: Mask) -> Mask:
-        """Tell which of the accounts (rows) that are not like its young ones join a campaign that those give away.
-
-        That is, when there are several of `joins`: an operator who has aged accounts, or spreads the work unevenly, has
-        many of them, where one or two old or busy customers among hundreds of new accounts have its words for reasons
-        of their own.
-        """
-        others = len(campaign.members) - campaign.young + units(self.accounts["org"][rows[joins]])
-        return joins & (others >= max(SEVERAL, SEVERAL_OF * (campaign.young + others)))
 
     def _regroup(self, step: int, step_ms: int) -> set[int]:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
@@ -444,7 +402,7 @@ class CampaignPartition:
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
             campaign.typical, campaign.pace = typical(group)
-            if self._admit(campaign, edges, link_rows, step_ms) < s.least_accounts:
+            if self._admit(campaign, edges, step_ms) < s.least_accounts:
                 self._release(campaign)
                 return 0
             self.campaigns[campaign.number] = campaign
@@ -494,7 +452,6 @@ class CampaignPartition:
         campaign.touched = 0
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
         self.links["owner"][owned[self._purity(owned, step_ms, newborn=campaign.newborn) < COMMON_PROPERTY]] = 0
-        of = self.edges["of"]
         edges = self.tables.edges_of(np.flatnonzero(self.links["owner"] == campaign.number))
         if not len(edges):
             if campaign.severity == "watch":
@@ -504,7 +461,7 @@ class CampaignPartition:
             self._release(campaign)
             campaign.members.clear()
             campaign.young = 0
-        self._admit(campaign, edges, of[edges], step_ms)
+        self._admit(campaign, edges, step_ms)
         own = edges[self.accounts["campaign"][self.edges["who"][edges]] == campaign.number]
         group, members, campaign.readings = self._read(edges, own, step_ms)
         if campaign.severity == "watch":

@@ -7,6 +7,7 @@ events (kept with the account's row; known from the step of their event at the e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 import msgspec
@@ -72,10 +73,11 @@ class Records:
         known["tier"][row] = TIERS.index(record.tier) if record.tier in TIERS else -1
         known["status"][row] = STATUSES.index(record.status) if record.status else -1
 
-    def forget(self, row: int) -> None:
-        """The row is another account's from now on."""
-        self._inline.pop(row, None)
-        self.links.pop(row, None)
+    def forget(self, rows: Iterable[int]) -> None:
+        """The rows are other accounts' from now on."""
+        for row in rows:
+            self._inline.pop(row, None)
+            self.links.pop(row, None)
 
     def dump(self, row: int) -> bytes:
         """Return the row's inline records as bytes; none are no bytes."""

@@ -72,6 +72,14 @@ class Store(Protocol):
     async def rows(self, stage: str, partition: int, keys: Sequence[str] | None = None) -> dict[str, bytes]:
         """Return the rows of these keys that exist (all rows when `keys` is None), in one round trip."""
 
+    async def some_rows(
+        self, stage: str, partition: int, cursor: int = 0, count: int = 1000
+    ) -> tuple[int, dict[str, bytes]]:
+        """Return some `count` rows from `cursor` on, and the cursor behind them: 0 where all were returned.
+
+        A row that is there all the while is among those of a pass at least once.
+        """
+
     async def commit(self, stage: str, partition: int, token: int, commit: Commit) -> int:
         """Apply the commit atomically and return its epoch; raise Fenced when the token is void.
 

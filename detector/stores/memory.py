@@ -52,6 +52,16 @@ class MemoryStore:
             return dict(state.rows)
         return {key: state.rows[key] for key in keys if key in state.rows}
 
+    async def some_rows(
+        self,
+        stage: str,
+        partition: int,
+        cursor: int = 0,  # noqa: ARG002  # the protocol's
+        count: int = 1000,  # noqa: ARG002
+    ) -> tuple[int, dict[str, bytes]]:
+        """Return all rows, as Redis does where there are few."""
+        return 0, await self.rows(stage, partition)
+
     async def commit(self, stage: str, partition: int, token: int, commit: Commit) -> int:
         """Apply the commit atomically and return its epoch; raise Fenced when the token is void."""
         state = self._held(stage, partition, token)

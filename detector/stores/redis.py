@@ -145,12 +145,20 @@ class RedisStore:
         rows: dict[str, bytes] = {}
         cursor = 0
         while True:
-            async with self._answering():
-                cursor, part = await self._redis.hscan(name, cursor, count=_SCAN_ROWS)
-            with read_back(f"{stage}:{partition}"):
-                rows.update((_decode(key), value) for key, value in part.items())
+            cursor, part = await self.some_rows(stage, partition, cursor, _SCAN_ROWS)
+            rows |= part
             if not cursor:
                 return rows
+
+    async def some_rows(
+        self, stage: str, partition: int, cursor: int = 0, count: int = 1000
+    ) -> tuple[int, dict[str, bytes]]:
+        """Return some `count` rows from `cursor` on, and the cursor behind them: 0 where all were returned."""
+        (name,) = self._keys(stage, partition, "rows")
+        async with self._answering():
+            cursor, part = await self._redis.hscan(name, cursor, count=count)
+        with read_back(f"{stage}:{partition}"):
+            return cursor, {_decode(key): value for key, value in part.items()}
 
     async def commit(self, stage: str, partition: int, token: int, commit: Commit) -> int:
         """Apply the commit atomically and return its epoch; raise Fenced when the token is void."""

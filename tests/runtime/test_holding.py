@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from detector.errors import Fenced, InputError, Unavailable
 from detector.metrics import Recorder
 from detector.runtime import holding as holding_module
+from detector.runtime.feeds import RequestFeed
 from detector.runtime.holding import DeadLetter, Feed, Holding, Lane, Quality, Taken
+from detector.stages.accounts import AccountSettings, AccountStage
 from detector.stores import Claim, Commit, Message
 from detector.stores.memory import MemoryStore
 from tests.runtime.toy import EVERY, WordFeed, Words, decoded
@@ -342,3 +344,53 @@ def test_a_few_bad_records_among_many_never_stop_the_worker() -> None:
     quality = Quality(most_bad_share=0.5, least_records=10)
     for _ in range(10_000):
         quality.count(good=2, bad=1, topic="requests")
+
+
+DAY_MS = 86_400_000
+BEGIN_MS = 1_770_000_000_000
+
+
+class Requests:
+    """A partition of the account stage, which forgets after two days, and its log."""
+
+    def __init__(self) -> None:
+        self.away = Away()
+        self.store = FlakyStore(self.away)
+        stage = AccountStage(AccountSettings(forget_days=2.0))
+        feed = RequestFeed(stage, "requests", 0, Recorder())
+        self.holding = Holding(Lane(feed, self.store, Published(self.away), Recorder(), Quality()), 0)
+        self.end = 0
+
+    async def ask(self, day: float, *accounts: str) -> None:
+        time_ms = BEGIN_MS + int(day * DAY_MS)
+        lines = [
+            b'{"id":"%d","time_ms":%d,"account_id":"%s","model":"m"}' % (self.end + i, time_ms, name.encode())
+            for i, name in enumerate(accounts)
+        ]
+        records = [Record(self.end + i, line) for i, line in enumerate(lines)]
+        assert await self.holding.absorb(self.end, self.end + len(records), records)
+        self.end += len(records)
+
+    async def accounts(self) -> set[str]:
+        return {key[1:] for key in await self.store.rows("accounts", 0) if key[0] == "a"}
+
+
+@pytest.mark.asyncio
+async def test_accounts_without_a_request_for_long_leave_the_store_with_a_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = Requests()
+    await world.holding.take_over()
+    world.holding.starts_at(0)
+    for day in range(5):
+        await world.ask(day, "b", "c", *["a"][day:])
+        await world.holding.commit()
+    assert await world.accounts() == {"a", "b", "c"}  # not looked at yet
+    monkeypatch.setattr(holding_module, "_SWEEP_SECONDS", 0.0)
+    await world.ask(5, "b", "c")
+    world.away.faults = ["before"]  # the look has to wait, the commit has not
+    await world.holding.commit()
+    assert (await world.accounts(), world.holding.dirty) == ({"a", "b", "c"}, False)
+    await world.ask(6, "b", "c")
+    await world.holding.commit()
+    assert await world.accounts() == {"b", "c"}

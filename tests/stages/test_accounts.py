@@ -96,10 +96,11 @@ def whole(batch: EventBatch, config: AccountSettings = SETTINGS) -> dict[int, li
     seed=st.integers(0, 1 << 30),
     cuts=st.lists(st.integers(1, 249), max_size=12, unique=True),
     models=st.sampled_from([0, 1, 1000]),
+    days=st.sampled_from([0.1, 1.2, 90.0]),
 )
-def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int], models: int) -> None:
+def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int], models: int, days: float) -> None:
     batch = stream(seed, 250)
-    config = replace(SETTINGS, most_models=models)
+    config = replace(SETTINGS, most_models=models, forget_days=days)
     stage = assigned(config)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 250], strict=True):
         stage.absorb(part_of(batch, start, end))
@@ -115,13 +116,18 @@ def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int], models: 
     restart=st.lists(st.booleans(), min_size=9, max_size=9),
     hot=st.sampled_from([1, 3, 1000]),
     models=st.sampled_from([1, 1000]),
+    days=st.sampled_from([0.1, 1.2, 90.0]),
+    sweep=st.lists(st.booleans(), min_size=9, max_size=9),
 )
 def test_a_restart_from_the_stored_rows_does_not_show(
-    seed: int, cuts: list[int], restart: list[bool], hot: int, models: int
+    seed: int, cuts: list[int], restart: list[bool], hot: int, models: int, days: float, sweep: list[bool]
 ) -> None:
-    """Between batches the stage is thrown away and started again, or forgets idle accounts and fetches them back."""
+    """Between batches the stage is thrown away and started again, or forgets idle accounts and fetches them back.
+
+    And what was idle for so many days leaves the store, or does not yet.
+    """
     batch = stream(seed, 250)
-    config = replace(SETTINGS, hot_accounts=hot, most_models=models)
+    config = replace(SETTINGS, hot_accounts=hot, most_models=models, forget_days=days)
     store: dict[int, dict[str, bytes]] = {partition: {} for partition in range(PARTITIONS)}
     out: dict[int, list[bytes | None]] = {partition: [] for partition in range(PARTITIONS)}
     stage = assigned(config)
@@ -141,6 +147,9 @@ def test_a_restart_from_the_stored_rows_does_not_show(
         for partition, keys in stage.wanted(part).items():
             stage.adopt(partition, {key: store[partition][key] for key in keys if key in store[partition]})
         stage.absorb(part)
+        if sweep[number]:
+            for partition in range(PARTITIONS):
+                stage.expire(partition, store[partition])
         commit()
         if restart[number]:
             stage = AccountStage(config)
@@ -149,6 +158,36 @@ def test_a_restart_from_the_stored_rows_does_not_show(
     stage.finish()
     commit()
     assert out == whole(batch, config)
+
+
+def test_an_account_without_a_request_for_long_leaves_the_store_and_begins_anew_when_it_comes_back() -> None:
+    stage = assigned(replace(SETTINGS, link_partitions=1, forget_days=2.0), 1)
+    store: dict[str, bytes] = {}
+
+    def ask(day: float, account: int) -> tuple[int, int]:
+        """Ask, beside two whose word the clock takes; return the requests and the first day of the account."""
+        time_ms = START + int(24 * HOUR * day)
+        ids = [10 * int(10 * day) + i for i in (1, 2, 3)]
+        stage.absorb(batch_of([time_ms] * 3, [2, 3, account], ("a", "b", "c", "d"), event_id=ids))
+        stage.finish()
+        stage.expire(0, store)
+        rows, outbox = stage.drain(0)
+        for key, value in rows.items():
+            store.pop(key, None)
+            if value is not None:
+                store[key] = value
+        told = [observation.decode(message.value).accounts for message in outbox if message.value]
+        facts, at = next((found, found.ids.index("ab"[account])) for found in told if "ab"[account] in found.ids)
+        return int(facts.requests[at]), round((int(facts.first_seen_ms[at]) - START) / (24 * HOUR))
+
+    assert [ask(day, 0) for day in (0, 1)] == [(1, 0), (2, 0)]
+    assert ask(2.9, 1) == (1, 3)
+    assert "aa" in store
+    assert ask(3.1, 1) == (2, 3)
+    assert sorted(key for key in store if key[0] == "a") == ["ab", "ac", "ad"]
+    assert stage.counts["forgotten"] == 1
+    assert stage.sizes() == {"accounts": 3}
+    assert ask(4, 0) == (1, 4)
 
 
 def test_a_step_names_only_so_many_models_and_counts_every_request() -> None:

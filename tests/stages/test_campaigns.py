@@ -249,11 +249,11 @@ def loud_one(members_left: float) -> tuple[CampaignPartition, Any, Any, Any]:
 
 
 def test_what_is_loud_and_no_longer_reads_as_a_campaign_admits_nobody() -> None:
-    state, campaign, edges, of = loud_one(0.5)
+    state, campaign, edges, _ = loud_one(0.5)
     campaign.score = 0.49
-    assert state._admit(campaign, edges, of, state.start_ms + 6 * HOUR) == 0
+    assert state._admit(campaign, edges, state.start_ms + 6 * HOUR) == 0
     campaign.score = 0.5
-    assert state._admit(campaign, edges, of, state.start_ms + 6 * HOUR) == 20
+    assert state._admit(campaign, edges, state.start_ms + 6 * HOUR) == 20
 
 
 @pytest.mark.parametrize(("members", "takes"), [(0.9, True), (0.6, False)])

@@ -56,6 +56,22 @@ async def test_rows_by_key_leaves_out_what_does_not_exist(store: Store) -> None:
     assert await store.rows("accounts", 0, []) == {}
 
 
+async def test_a_pass_over_all_rows_in_steps_sees_each_of_them(store: Store) -> None:
+    claim = await store.claim("accounts", 0)
+    rows = {f"key{number}": b"%d" % number for number in range(3000)}
+    await store.commit("accounts", 0, claim.token, commit(rows=rows))
+    cursor, seen = await store.some_rows("accounts", 0, count=100)
+    steps = 1
+    while cursor:
+        cursor, some = await store.some_rows("accounts", 0, cursor, count=100)
+        assert len(some) < 1000
+        seen |= some
+        steps += 1
+    assert seen == rows
+    assert steps > 3 or isinstance(store, MemoryStore)
+    assert await store.some_rows("accounts", 1) == (0, {})
+
+
 async def test_an_outbox_stays_until_it_is_published(store: Store) -> None:
     claim = await store.claim("accounts", 0)
     epoch = await store.commit("accounts", 0, claim.token, commit(outbox=[A, B]))

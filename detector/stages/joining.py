@@ -1,0 +1,94 @@
+"""Which accounts join a campaign: each by what it shares, some only in company, nobody in their first minutes.
+
+its edges ─► membership.belongs ─► young and not busy: joins
+                                └► old, or busy: joins when several such do, and old ones after a day
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from detector.campaign.evolve import Campaign
+from detector.campaign.group import units
+from detector.campaign.membership import belongs, days_between
+from detector.campaign.prevalence import proven
+from detector.event import F64, I8, I64, Mask
+from detector.stages.candidates import CandidateTables
+
+DAY_MS: Final = 86_400_000
+PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
+SEVERAL: Final = 3  # customers, and
+SEVERAL_OF: Final = (
+    0.05  # of the members: so many that are old, or busy, belong to a campaign that its other young ones give away
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """A accounts with edges to a campaign's links."""
+
+    rows: I64  # of the accounts
+    first_ms: I64  # first use of these links
+    joins: Mask
+    young: Mask  # and not busy
+
+    def early(self, step_ms: int) -> Mask:
+        """Tell who joins and came just now: a busy customer of the same words looks like a member then."""
+        return np.asarray(self.joins & (step_ms - self.first_ms < PATIENCE_MS), np.bool_)
+
+
+def joining(
+    tables: CandidateTables,
+    campaign: Campaign,
+    edges: I64,
+    purity: F64,
+    share: float,
+    age_of: Callable[[I64, I64], I8],
+    step_ms: int,
+    least_accounts: int,
+) -> Joining:
+    """Return who joins a campaign, by these edges to its links, of such `purity`, among those who are in none.
+
+    `share` is that of young accounts in the world, `age_of` tells the age class of account rows that began at
+    such times.
+    """
+    link, columns = tables.edges["of"][edges], tables.edges
+    rows, index = tables.people(edges)
+    first = np.full(len(rows), np.iinfo(np.int64).max)
+    np.minimum.at(first, index, columns["first_ms"][edges])
+    age = age_of(rows, first)
+    joins, busy = belongs(
+        index,
+        tables.links["kind"][link],
+        purity,
+        columns["count"][edges],
+        proven(tables.links["young"][link], tables.links["established"][link], share),
+        age,
+        tables.accounts["requests"][rows],
+        days_between(index, columns["first_ms"][edges], columns["last_ms"][edges], len(rows)),
+        newborn=campaign.newborn,
+        typical=campaign.typical,
+        pace=campaign.pace,
+        share_of_established=campaign.least_share,
+    )
+    joins &= tables.accounts["campaign"][rows] == 0
+    young = (age == 1) & ~busy
+    if campaign.young + (joins & young).sum() >= least_accounts:
+        waited = (age == 1) | (step_ms - first >= DAY_MS)
+        joins = joins & young | _others_too(tables, campaign, rows, joins & ~young & waited)
+    return Joining(rows, first, joins, young)
+
+
+def _others_too(tables: CandidateTables, campaign: Campaign, rows: I64, joins: Mask) -> Mask:
+    """Tell which of the accounts (rows) that are not like its young ones join a campaign that those give away.
+
+    That is, when there are several of `joins`: an operator who has aged accounts, or spreads the work unevenly, has
+    many of them, where one or two old or busy customers among hundreds of new accounts have its words for reasons
+    of their own.
+    """
+    others = len(campaign.members) - campaign.young + units(tables.accounts["org"][rows[joins]])
+    return joins & (others >= max(SEVERAL, SEVERAL_OF * (campaign.young + others)))
