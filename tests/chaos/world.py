@@ -374,10 +374,10 @@ class World:
             case Kind.STORE_CUT | Kind.STORE_MUTE | Kind.BROKER_CUT | Kind.BROKER_MUTE:
                 proxy = self._proxy(fault)
                 proxy.cut(Way.REQUEST if kind in {Kind.STORE_CUT, Kind.BROKER_CUT} else Way.ANSWER, int(much))
-            case Kind.STORE_STALL | Kind.STORE_LATE | Kind.BROKER_STALL:
+            case Kind.STORE_STALL | Kind.STORE_LATE | Kind.BROKER_STALL | Kind.BROKER_LATE:
                 proxy = self._proxy(fault)
                 async with self._lock(proxy):
-                    (proxy.hold if kind == Kind.STORE_LATE else proxy.stall)()
+                    (proxy.hold if kind in {Kind.STORE_LATE, Kind.BROKER_LATE} else proxy.stall)()
                     await asyncio.sleep(much)
                     proxy.flow()
 
