@@ -11,8 +11,8 @@ from detector.finding import encode
 from detector.runtime.replay import replay
 from tests.chaos import comparison, stream
 from tests.chaos.comparison import Outcome
+from tests.chaos.group import Setting
 from tests.chaos.stream import Stream
-from tests.chaos.world import Setting
 
 CONFIG = configuration.load(None, Setting(partitions=4).environment())
 
