@@ -97,7 +97,7 @@ class Proxy:
         self._serving.add(task)
         self._writers.add(writer)
         try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
+            with contextlib.suppress(OSError, RuntimeError, asyncio.CancelledError):  # uvloop of a closed connection
                 await self._served(reader, writer)
         finally:
             writer.transport.abort()
