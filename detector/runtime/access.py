@@ -10,8 +10,10 @@ missing with its topic.
     observations, candidates      ×        ×
     findings, verdicts, dlq                ×      findings: with sinks.kafka; verdicts: with verdicts.enforce
     (group)                       ×
+    (transactional id)                     ×      with verdicts.enforce
 
-Rights are asked for through kafka-python, in a thread: aiokafka does not speak that part of the protocol.
+Rights are asked for through kafka-python, in a thread: aiokafka does not speak that part of the protocol. Whether
+we may have transactions, who looks after them says.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from aiokafka import errors
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.conn import collect_hosts, create_conn
 from kafka import KafkaAdminClient
 from kafka.admin import ACLOperation
@@ -35,6 +38,8 @@ from detector.runtime.security import client_arguments
 _READ: Final = ACLOperation.READ
 _WRITE: Final = ACLOperation.WRITE
 _UNKNOWN_TOPIC: Final = 3
+_COORDINATOR_SECONDS: Final = 15.0
+_RETRY_SECONDS: Final = 0.25
 GUIDE: Final = "deploy/README.md lists the rights that are needed"
 
 
@@ -43,6 +48,13 @@ async def checked(config: Config) -> None:
     await reached(config.kafka)
     if config.kafka.security != "plaintext":
         await asyncio.to_thread(_rights_checked, config)
+    if config.verdicts.enforce:
+        await _transactions_checked(config.kafka)
+
+
+def transactions(kafka: Kafka) -> str:
+    """Return the transactional id under which the workers of a group write verdicts (see publisher.py)."""
+    return f"{kafka.group}-verdicts"
 
 
 async def reached(kafka: Kafka) -> None:
@@ -143,6 +155,32 @@ def _rights_checked(config: Config) -> None:
     missing = [name for name, one in topics.items() if one["error_code"] == _UNKNOWN_TOPIC]
     if missing:
         raise Unavailable("kafka", f"there is no topic {', '.join(missing)}: run `detector topics create`")
+
+
+async def _transactions_checked(kafka: Kafka) -> None:
+    client = AIOKafkaClient(bootstrap_servers=kafka.brokers, **client_arguments(kafka))
+    try:
+        async with asyncio.timeout(_COORDINATOR_SECONDS):
+            await client.bootstrap()
+            while True:  # a cluster that never had a transaction makes the topic of them now
+                try:
+                    await client.coordinator_lookup(CoordinationType.TRANSACTION, transactions(kafka))
+                except errors.CoordinatorNotAvailableError:
+                    await asyncio.sleep(_RETRY_SECONDS)
+                else:
+                    return
+    except errors.TransactionalIdAuthorizationFailed as error:
+        who = repr(kafka.sasl_username) if kafka.sasl_username else "this client"
+        said = f"{who} may not Write transactional id {transactions(kafka)!r}; {GUIDE}"
+        raise ConfigError("kafka.sasl_username", said) from error
+    except TimeoutError as error:
+        said = "no broker looks after transactions, which verdicts need: with fewer than three brokers, "
+        said += "transaction.state.log.replication.factor and .min.isr must be smaller than Kafka's defaults"
+        raise Unavailable("kafka", said) from error
+    except errors.KafkaError as error:
+        raise Unavailable("kafka", f"{type(error).__name__} {error}") from error
+    finally:
+        await client.close()
 
 
 def _allowed(topic: Mapping[str, Any], operation: ACLOperation) -> bool:

@@ -55,8 +55,12 @@ class DeadLetter:
 class Publisher(Protocol):
     """Where messages go; both raise Unavailable, and may then have published a part."""
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Return when the broker has all of them, in this order per topic partition."""
+    async def publish(self, messages: Sequence[Message], owned: Callable[[], Awaitable[None]]) -> None:
+        """Return when the broker has all of them, in this order per topic partition.
+
+        `owned` raises Fenced when the partition that they come from is another worker's by now: for a publisher
+        that shuts out who published before, and may be who was to be shut out.
+        """
 
     async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
         """Return when the dead-letter topic has all of them."""
@@ -204,7 +208,7 @@ class Holding:
             claim = await self.lane.store.claim(*self._name)
             self._token = claim.token
             if claim.outbox:
-                await self.lane.publisher.publish(claim.outbox)
+                await self.lane.publisher.publish(claim.outbox, self._owned)
                 await self.lane.store.published(*self._name, claim.token, claim.epoch)
                 log.info("outbox_of_last_owner_published", stage=self.stage.name, messages=len(claim.outbox))
             self._outbox = []
@@ -366,9 +370,12 @@ class Holding:
         self._outbox, self._commit = self._commit.outbox, None
 
     async def _publish(self) -> None:
-        await self.lane.publisher.publish(self._outbox)
+        await self.lane.publisher.publish(self._outbox, self._owned)
         await self.lane.store.published(*self._name, self._token, self._epoch)
         self._outbox = []
+
+    async def _owned(self) -> None:
+        await self.lane.store.published(*self._name, self._token, 0)  # no epoch's: only the token is looked at
 
     async def _tried(self, work: Callable[[], Awaitable[None]], *, wait: bool) -> bool:
         if wait:

@@ -15,7 +15,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -73,9 +73,9 @@ class Outlet:
         self._sinks = sinks
         self._recorder = recorder
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message], owned: Callable[[], Awaitable[None]]) -> None:
         """Return when all are delivered; a message for `findings` goes to the sinks."""
-        await self._kafka.publish([message for message in messages if message.topic != "findings"])
+        await self._kafka.publish([message for message in messages if message.topic != "findings"], owned)
         findings = [_finding.decode(one.value) for one in messages if one.topic == "findings" and one.value is not None]
         if findings:
             for sink in self._sinks:
@@ -112,7 +112,11 @@ class Service:
         self._store = _store_of(config)
         names = {role: getattr(topics, role) for role in ("observations", "candidates", "verdicts", "dead_letters")}
         self._kafka = KafkaPublisher(
-            config.kafka.brokers, names, client_arguments(config.kafka), config.dead_letters.most_bytes
+            config.kafka.brokers,
+            names,
+            client_arguments(config.kafka),
+            config.dead_letters.most_bytes,
+            access.transactions(config.kafka),
         )
         self._sinks = open_sinks(config.sinks, self._kafka, topics.findings)
         self._accounts = AccountStage(config.accounts)

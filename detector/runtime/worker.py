@@ -255,12 +255,13 @@ class Worker:
         """
         for lane in self.lanes:
             topic = lane.feed.topic
+            told = len(self._consumer.partitions(topic))  # 0 also where a broker that just began did not say
             numbers = [tp.partition + 1 for tp in self._assigned if tp.topic == topic]
-            found = max([len(self._consumer.partitions(topic)), *numbers])  # an assignment may know more than we
+            found = max([told, *numbers])  # an assignment may know more than we; but it is not all of the topic
             wanted = self.settings.partitions.get(topic)
             if not found:
                 lane.waits(Unavailable("kafka", f"there is no topic {topic!r}: run `detector topics create`"))
-            elif wanted is not None and found not in wanted:
+            elif wanted is not None and found not in wanted and (told or found >= wanted.stop):
                 setting = "topics.partitions" if lane is self.lanes[0] else "topics.link_partitions"
                 raise ConfigError(
                     setting,
@@ -311,7 +312,11 @@ class Worker:
             self._recorder.add(DROPPED, end - first, bound="batches")
 
     async def _left(self, *, settle: bool) -> None:
-        """Stop absorbing everything; commit and publish as far as that goes now."""
+        """Stop absorbing everything; commit and publish as far as that goes now.
+
+        Nothing is assigned from here on: else `_watch` would take over again what is being left.
+        """
+        self._assigned, self._joined = frozenset(), False
         if self._taking is not None:
             self._taking.cancel()
             await asyncio.gather(self._taking, return_exceptions=True)

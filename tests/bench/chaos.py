@@ -30,8 +30,9 @@ from tests.bench.settings import end_on_sigterm
 from tests.chaos import comparison, stream
 from tests.chaos.comparison import Verdict
 from tests.chaos.faults import Kind, schedule
-from tests.chaos.world import Progress as Reached
-from tests.chaos.world import Setting, World
+from tests.chaos.group import Progress as Reached
+from tests.chaos.group import Setting
+from tests.chaos.world import World
 
 _FAULTS_A_MINUTE: Final = 15.0
 _LINE_SECONDS: Final = 15.0
@@ -45,7 +46,7 @@ class Line:
     events: int
     findings: int
     accounts: int
-    faults: Counter[Kind]
+    faults: Counter[str]
     cuts: int
     told: Counter[str]
     reasons: list[str]
@@ -108,7 +109,7 @@ async def disturbed(seed: int, events: int, minutes: float, faults: int, folder:
         bar.told(reached)
 
     async with world.opened():
-        found = await world.run(recorded, schedule(seed, faults), told)
+        found = await world.run(recorded, world.moments(schedule(seed, faults)), told)
     verdict = comparison.compared(wanted, found)
     return Line(
         seed,

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     BROKER_CUT = "broker-cut"
     BROKER_MUTE = "broker-mute"
     BROKER_STALL = "broker-stall"
+    BROKER_LATE = "broker-late"
 
 
 RANGES: Final[dict[Kind, tuple[float, float]]] = {
@@ -61,6 +62,7 @@ RANGES: Final[dict[Kind, tuple[float, float]]] = {
     Kind.BROKER_CUT: (1, 60_000),
     Kind.BROKER_MUTE: (1, 60_000),
     Kind.BROKER_STALL: (3.0, 12.0),
+    Kind.BROKER_LATE: (5.0, 20.0),  # whoever publishes waits ten for an answer
 }
 """How much of a kind there can be: seconds, unless said otherwise."""
 

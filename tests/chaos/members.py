@@ -23,6 +23,7 @@ import msgspec
 from detector.errors import Unavailable
 from detector.runtime import servers
 from detector.runtime.servers import KafkaServer, RedisServer, Server, free_port
+from tests.chaos.hosts import Hosts
 
 _RUN: Final = "from detector.cli import main; main()"
 TOLD: Final = (
@@ -63,10 +64,11 @@ class Member(Server):
 
     name = "worker"
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], inside: Sequence[str] = ()) -> None:
+        """`inside` goes before the command: the words for another host."""
         self.clock = Clock(folder)
         self.wanted = False
-        command = [*_env({**settings, **self.clock.settings}), sys.executable, "-c", _RUN, "run"]
+        command = [*inside, *_env({**settings, **self.clock.settings}), sys.executable, "-c", _RUN, "run"]
         super().__init__(command, folder, lambda: True)
 
     def begin(self) -> None:
@@ -107,6 +109,30 @@ class StoreServer(RedisServer):
         self._command = [*_env(clock.settings), *self._command]
 
 
+class StoreElsewhere(RedisServer):
+    """Redis on a host of its own."""
+
+    def __init__(self, folder: Path, hosts: Hosts, host: str) -> None:
+        self._address = hosts.address(host)
+        super().__init__(folder, ["--bind", self._address, "--protected-mode", "no"])
+        self.url = f"redis://{self._address}:{self.port}/0"
+        self._command = [*hosts.inside(host), *self._command]
+
+    def _answers(self) -> bool:
+        return _pongs(self._address, self.port)
+
+
+class BrokerElsewhere(KafkaServer):
+    """Apache Kafka on a host of its own."""
+
+    def __init__(self, folder: Path, hosts: Hosts, host: str, heap_mb: int = 384) -> None:
+        address = hosts.address(host)
+        listeners = f"PLAINTEXT://{address}:{{port}},CONTROLLER://127.0.0.1:{{controller}}"
+        super().__init__(folder, heap_mb, {"listeners": listeners})
+        self.address = f"{address}:{self.address.split(':')[1]}"
+        self._command = [*hosts.inside(host), *self._command]
+
+
 class Sentinel(Server):
     """Redis Sentinel: watches a server and its replicas, and makes one of them the master when that is gone."""
 
@@ -125,10 +151,7 @@ class Sentinel(Server):
         super().__init__([servers._redis_binary() or "", str(settings), "--sentinel"], folder, self._answers)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-        return False
+        return _pongs("127.0.0.1", self.port)
 
 
 class Broker(KafkaServer):
@@ -150,6 +173,13 @@ class Broker(KafkaServer):
         said["listener.security.protocol.map"] = ",".join(protocols)
         said["inter.broker.listener.name"] = "PLAINTEXT"
         properties.write_text("".join(f"{name}={value}\n" for name, value in said.items()), "utf-8")
+
+
+def _pongs(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 0.5) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+    return False
 
 
 def _env(settings: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@
 - `stall` and `flow`: nothing passes, and nobody is told. What was sent before a client gave up and went away
   arrives once it flows again, as it does when a network loses packets for a while.
 - `hold`: the same for the connections that there are; new ones pass, and so what was sent first arrives last.
+- `hold_at(words)`: the same for the connection that is about to carry these words, from there on.
 - `retarget`: new connections go elsewhere, those there are end: a name that follows a fail-over.
 """
 
@@ -37,6 +38,8 @@ class Proxy:
         self._target_port = target_port
         self._left: dict[Way, int] = {}  # bytes that still pass before the cut
         self._stalled = False
+        self._words: bytes | None = None
+        self.held = asyncio.Event()  # what `hold_at` waits for has come
         self._gates: set[asyncio.Event] = set()  # of each connection: set while it flows
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
@@ -68,6 +71,10 @@ class Proxy:
         for gate in self._gates:
             gate.clear()
 
+    def hold_at(self, words: bytes) -> None:
+        """Hold the connection on which a piece with these words comes, before that piece."""
+        self._words = words
+
     def flow(self) -> None:
         """Let everything pass, first what was held up."""
         self._stalled = False
@@ -90,7 +97,7 @@ class Proxy:
         self._serving.add(task)
         self._writers.add(writer)
         try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
+            with contextlib.suppress(OSError, RuntimeError, asyncio.CancelledError):  # uvloop of a closed connection
                 await self._served(reader, writer)
         finally:
             writer.transport.abort()
@@ -121,6 +128,10 @@ class Proxy:
     ) -> None:
         """Pass bytes on until their source ends; raise OSError when the connection is cut or broken."""
         while data := await source.read(_PIECE_BYTES):
+            if self._words is not None and self._words in data:
+                self._words = None
+                gate.clear()
+                self.held.set()
             await gate.wait()
             left = self._left.get(way)
             if left is not None and len(data) >= left:

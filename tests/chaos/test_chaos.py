@@ -11,7 +11,8 @@ import pytest
 
 from tests.chaos import comparison, stream
 from tests.chaos.faults import Kind, schedule
-from tests.chaos.world import Progress, Setting, World
+from tests.chaos.group import Progress, Setting
+from tests.chaos.world import World
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
 
@@ -30,7 +31,7 @@ async def test_a_fault_of_every_kind_and_nothing_is_lost_nothing_counted_twice(t
     assert wanted.verdicts
     happened: list[Progress] = []
     async with world.opened():
-        found = await world.run(recorded, schedule(SEED, len(Kind)), happened.append)
+        found = await world.run(recorded, world.moments(schedule(SEED, len(Kind))), happened.append)
     assert set(happened[-1].faults) == set(Kind)
     verdict = comparison.compared(wanted, found)
     assert verdict.well, verdict

@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 
 from detector.runtime import servers
 from tests.chaos import comparison, stream
+from tests.chaos.group import Progress, Setting
 from tests.chaos.members import Sentinel
 from tests.chaos.proxy import Proxy
-from tests.chaos.world import Progress, Setting, World
+from tests.chaos.world import World
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
 

@@ -19,6 +19,7 @@ def test_the_rights_in_the_guide_are_those_that_the_worker_asks_for() -> None:
     needed = {topic: {one.name for one in operations} for topic, operations in access.needed(config).items()}
     assert granted == needed
     assert f"acl --operation Read --group {config.kafka.group}\n" in GUIDE
+    assert f"acl --operation Write --transactional-id {access.transactions(config.kafka)}\n" in GUIDE
 
 
 def test_every_setting_that_the_guide_names_exists() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ class Published:
         self.messages: list[Message] = []
         self.dead: list[DeadLetter] = []
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message], owned: Callable[[], Awaitable[None]]) -> None:
         self.away.before()
         self.messages += messages
         self.away.after()

@@ -21,6 +21,7 @@ from detector.runtime.servers import RedisServer
 from detector.sinks import KafkaSink
 from detector.stores import Message
 from tests.runtime.serving import running
+from tests.runtime.toy import ours
 from tests.runtime.words import PATIENCE_SECONDS, until
 from tests.servers import environment
 from tests.servers.secured import MECHANISMS, PASSWORD, SecuredKafka
@@ -72,12 +73,21 @@ class Door:
         await asyncio.to_thread(topics.create_all, self.operators())
         await self.allow(user, rights)
 
-    async def allow(self, user: str, rights: Mapping[str, tuple[ACLOperation, ...]], *, group: bool = True) -> None:
+    async def allow(
+        self,
+        user: str,
+        rights: Mapping[str, tuple[ACLOperation, ...]],
+        *,
+        group: bool = True,
+        transactions: bool = True,
+    ) -> None:
         """Give the user these rights, and no others."""
         config = self.operators()
         wanted = {(ResourceType.TOPIC, getattr(config.topics, role)): given for role, given in rights.items()}
         if group:
             wanted[ResourceType.GROUP, config.kafka.group] = (READ,)
+        if transactions:
+            wanted[ResourceType.TRANSACTIONAL_ID, access.transactions(config.kafka)] = (WRITE,)
         await asyncio.to_thread(self.kafka.grant, user, wanted)
 
 
@@ -186,6 +196,11 @@ async def test_without_the_right_to_its_group_it_does_not_start_and_names_it(mad
     assert f"may not Read group '{made.name}'" in str(await refusal(made.config(user)))
 
 
+async def test_without_the_right_to_its_transactions_it_does_not_start_and_names_them(made: Door, user: str) -> None:
+    await made.allow(user, ROLES, transactions=False)
+    assert f"may not Write transactional id '{made.name}-verdicts'" in str(await refusal(made.config(user)))
+
+
 @pytest.mark.parametrize(
     ("setting", "more"),
     [
@@ -250,7 +265,7 @@ async def test_a_right_to_write_that_is_taken_away_is_waited_for_and_the_message
 
     async def publishes() -> None:
         while True:  # until it is taken away
-            await service._kafka.publish([Message("verdicts", None, "a", b"{}")])
+            await service._kafka.publish([Message("verdicts", None, "a", b"{}")], ours)
 
     async def delivers() -> None:
         while True:

@@ -14,6 +14,7 @@ from detector.runtime.servers import RedisServer
 from detector.sinks import KafkaSink
 from detector.stores import Message
 from tests.runtime.test_service import START_MS, configured, event, producing, read, running
+from tests.runtime.toy import ours
 from tests.runtime.words import until
 from tests.servers.secured import SecuredKafka
 from tests.sinks.test_sinks import finding
@@ -139,7 +140,7 @@ async def test_a_topic_that_was_made_too_small_for_what_is_published_is_named(
     kafka = Service(config)._kafka
     await kafka.start()
     with pytest.raises(Unavailable, match=rf"5,000 bytes .* topic '{config.topics.observations}'.*max\.message\.bytes"):
-        await kafka.publish([Message("observations", 0, "a", bytes(5_000))])
+        await kafka.publish([Message("observations", 0, "a", bytes(5_000))], ours)
     large = msgspec.structs.replace(finding(0), accounts_added=["a" * 5_000])
     with pytest.raises(Unavailable, match=rf"too large for topic '{config.topics.findings}'.*max\.message\.bytes"):
         await KafkaSink(kafka, config.topics.findings).deliver([large])

@@ -17,6 +17,7 @@ from detector.runtime.publisher import KafkaPublisher
 from detector.runtime.servers import KafkaServer
 from detector.runtime.topics import Topic
 from detector.stores import Message
+from tests.runtime.toy import ours
 
 pytestmark = pytest.mark.asyncio
 
@@ -26,6 +27,7 @@ NAMES = {role: role for role in ("refused", "unheard", "metadata")}
 class Accumulator:
     def __init__(self) -> None:
         self.waiting: list[asyncio.Future[Any]] = []
+        self._batches: dict[str, list[Any]] = {}
 
     def fail_all(self, error: Exception) -> None:
         for one in self.waiting:
@@ -73,11 +75,12 @@ async def test_when_a_producer_breaks_everybody_who_waits_for_it_hears_of_it(mon
     monkeypatch.setattr(publisher_module, "_STOP_SECONDS", 0.01)
     publisher = KafkaPublisher("nowhere", NAMES)
     waiting = [
-        asyncio.ensure_future(publisher.publish([Message(topic, 0, "k", b"v")])) for topic in ("metadata", "unheard")
+        asyncio.ensure_future(publisher.publish([Message(topic, 0, "k", b"v")], ours))
+        for topic in ("metadata", "unheard")
     ]
     await waited_for.wait()
     with pytest.raises(Unavailable):
-        await publisher.publish([Message("refused", 0, "k", b"v")])
+        await publisher.publish([Message("refused", 0, "k", b"v")], ours)
     for one in waiting:
         with pytest.raises(Unavailable):
             await asyncio.wait_for(one, 10)
@@ -91,10 +94,9 @@ async def test_after_a_broken_producer_the_next_publication_goes_through(
     topics.create(kafka_server.address, [Topic(own_name, 1)])
     publisher = KafkaPublisher(kafka_server.address, {"findings": own_name, "missing": f"{own_name}-missing"})
     message = Message("findings", 0, "k", b"v")
-    await publisher.publish([message])
-    assert publisher._producer is not None
-    publisher._broke(publisher._producer[0])
-    await publisher.publish([message])
+    await publisher.publish([message], ours)
+    publisher._line.broke((await publisher._line.started())[0])
+    await publisher.publish([message], ours)
     await publisher.stop()
     reader = AIOKafkaConsumer(own_name, bootstrap_servers=kafka_server.address, auto_offset_reset="earliest")
     await reader.start()

@@ -26,6 +26,10 @@ EVERY = 50  # records of a partition make a step
 _encode = msgspec.msgpack.encode
 
 
+async def ours() -> None:
+    """Say that a partition is ours, as a store does while nobody else took it over."""
+
+
 def decoded(value: bytes) -> Any:
     return msgspec.msgpack.decode(value)
 

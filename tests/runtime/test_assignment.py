@@ -1,0 +1,105 @@
+"""What a worker makes of an assignment, and of one that is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from faust.types import TP
+
+from detector.errors import ConfigError
+from detector.runtime.feeds import RecordFeed
+from detector.runtime.worker import Worker, WorkerSettings
+from detector.stores import Claim, Commit
+from detector.stores.memory import MemoryStore
+from tests.runtime.toy import Counting
+
+pytestmark = pytest.mark.asyncio
+
+TOPIC, PARTITIONS = "observations", 6
+
+
+class Broker:
+    """The worker's consumer: it delivers nothing, and the broker says that the topic has so many partitions."""
+
+    def __init__(self, told: int) -> None:
+        self.told = told
+
+    def partitions(self, topic: str) -> range:
+        return range(self.told)
+
+    def stop_delivering(self, tp: TP) -> None:
+        pass
+
+    async def start_at(self, tp: TP, offset: int | None) -> int:
+        return offset or 0
+
+
+class Store(MemoryStore):
+    """A store that takes its time for a commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims = 0
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, stage: str, partition: int) -> Claim:
+        self.claims += 1
+        return await super().claim(stage, partition)
+
+    async def commit(self, stage: str, partition: int, token: int, commit: Commit) -> int:
+        self.asked.set()
+        await self.may.wait()
+        return await super().commit(stage, partition, token, commit)
+
+
+class Member(Worker):
+    """A worker of a group that is this test."""
+
+    def __init__(self, told: int) -> None:
+        self.broker, self.store = Broker(told), Store()
+        settings = WorkerSettings(brokers="nowhere:1", partitions={TOPIC: range(PARTITIONS, PARTITIONS + 1)})
+        feed = RecordFeed(Counting("links", "candidates", 1), TOPIC)
+        super().__init__(settings, self.store, None, [feed])  # type: ignore[arg-type]
+
+    @property
+    def _consumer(self) -> Broker:  # type: ignore[override]
+        return self.broker
+
+    async def assigned(self, *partitions: int) -> None:
+        self._ended = asyncio.get_running_loop().create_future()
+        await self._on_assigned(frozenset(TP(TOPIC, number) for number in partitions))
+
+
+async def test_a_broker_that_does_not_say_yet_how_many_partitions_there_are_is_no_reason_to_give_up() -> None:
+    """The share of this worker does not hold the last one, which is not to say that there is none."""
+    member = Member(told=0)
+    await member.assigned(0, PARTITIONS - 2)
+    assert not member._ended.done()  # type: ignore[union-attr]
+    assert member.counts == (2, 2)
+
+
+@pytest.mark.parametrize(("told", "number"), [(PARTITIONS - 1, 0), (PARTITIONS + 1, 0), (0, PARTITIONS)])
+async def test_another_number_of_partitions_is_a_reason(told: int, number: int) -> None:
+    member = Member(told)
+    await member.assigned(number)
+    with pytest.raises(ConfigError, match="partitions, not 6"):
+        await member._ended  # type: ignore[misc]
+    assert member.counts == (0, 1), "nothing is read"
+
+
+async def test_what_is_being_left_is_not_taken_over_meanwhile() -> None:
+    """A revocation waits for the store, and the next look at what is missing comes meanwhile."""
+    member = Member(told=PARTITIONS)
+    await member.assigned(0)
+    member._holdings[TP(TOPIC, 0)]._uncommitted = True
+    leaving = asyncio.create_task(member._on_revoked(frozenset({TP(TOPIC, 0)})))
+    await member.store.asked.wait()
+    member._take_over()
+    assert not member.ready
+    member.store.may.set()
+    await leaving
+    await member.assigned(1)
+    assert member.counts == (1, 1)
+    assert set(member._started) == set(member._holdings) == {TP(TOPIC, 1)}
+    assert member.store.claims == 2, "one of each"
