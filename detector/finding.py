@@ -50,8 +50,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the gateway is told of one account; no verdict means `allow`.
 
-    Of two on one account the one that was issued later holds, in whatever order they come: what a worker publishes and
-    cannot say that it did is published again, and an attempt that was held up may come last.
+    Of several on one account the one that comes last on the topic holds, as compaction has it: they are written in
+    transactions that shut out a worker that was held up. One that was not acknowledged is written again, the same.
     """
 
     v: int = 1
