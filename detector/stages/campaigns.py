@@ -230,12 +230,10 @@ class CampaignPartition:
         """Admit who waited for long enough, and who belongs by these touched edges, if by all its edges it does."""
         touched = self._joining(campaign, edges, step_ms)
         waited = self.accounts.lookup(np.array(campaign.ripe(step_ms), np.uint64))
-        theirs = np.zeros(len(self.accounts) + 1, np.bool_)  # the last one: who was forgotten meanwhile
-        theirs[touched.rows[touched.joins]] = theirs[waited] = True
-        theirs[-1] = False
-        if theirs.any():
-            edges = self.tables.edges_of(np.flatnonzero(self.links["owner"] == campaign.number))
-            self._admit(campaign, edges[theirs[self.edges["who"][edges]]], step_ms)
+        theirs = np.unique(np.concatenate([touched.rows[touched.joins], waited[waited >= 0]]))  # some may be forgotten
+        if len(theirs):
+            edges = self.tables.edges_by(theirs)
+            self._admit(campaign, edges[self.links["owner"][self.edges["of"][edges]] == campaign.number], step_ms)
 
     def _admit(self, campaign: Campaign, edges: I64, step_ms: int) -> int:
         """Admit the accounts of these edges that belong to the campaign; return how many.

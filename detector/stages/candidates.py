@@ -3,7 +3,7 @@
     links ◄── of ── edges ── who ──► accounts        an edge: this account used that link so often
 
 Values are cumulative, so a later record replaces an earlier one. An edge knows the rows of its link
-and its account; rows are renumbered when something is forgotten, which is rare, and the edges of some links
+and its account; rows are renumbered when something is forgotten, which is rare, and the edges of some links or accounts
 are found by an index that is built anew when the edges have grown by an eighth.
 """
 
@@ -28,6 +28,7 @@ _LINK_COLUMNS: Final = (
 )
 _EDGE_COLUMNS: Final = ("count", "items", "output_tokens", "first_ms", "last_ms")
 HOUR_MS: Final = 3_600_000
+_SORTED_EACH: Final = 32  # one row in so many is found sooner by sorting them than by looking at all
 MOST_READ: Final = 1_000  # groups at a time
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
@@ -99,9 +100,7 @@ class CandidateTables:
             first_ms="<i8",
             last_ms="<i8",
         )
-        self._indexed = 0
-        self._order = np.zeros(0, np.int64)
-        self._starts = np.zeros(1, np.int64)
+        self._by_link, self._by_account = _RowsBy(), _RowsBy()
 
     def learn(self, facts: AccountFacts, step_ms: int) -> I64:
         """Take over what is known of accounts; return their rows."""
@@ -133,19 +132,11 @@ class CandidateTables:
 
     def edges_of(self, links: I64) -> I64:
         """Return the rows of the edges of some links (rows), ascending."""
-        size = len(self.edges)
-        if size > self._indexed + self._indexed // 8:
-            of = self.edges["of"]
-            self._order = np.argsort(of, kind="stable")
-            self._starts = np.cumsum(np.r_[0, np.bincount(of, minlength=len(self.links))])
-            self._indexed = size
-        wanted = np.zeros(len(self.links), np.bool_)
-        wanted[links] = True
-        old = links[links < len(self._starts) - 1]
-        begin, count = self._starts[old], self._starts[old + 1] - self._starts[old]
-        place = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
-        later = self._indexed + np.flatnonzero(wanted[self.edges["of"][self._indexed :]])
-        return np.concatenate([np.sort(self._order[place]), later])
+        return self._by_link(self.edges["of"], links, len(self.links))
+
+    def edges_by(self, accounts: I64) -> I64:
+        """Return the rows of the edges of some accounts (rows), ascending."""
+        return self._by_account(self.edges["who"], accounts, len(self.accounts))
 
     def people(self, edges: I64) -> tuple[I64, I64]:
         """Return the accounts (rows) of some edges in the order of their keys, and which of these each edge is of."""
@@ -268,7 +259,7 @@ class CandidateTables:
             self.ids = [name for name, held in zip(self.ids, stay.tolist(), strict=True) if held]
             edges["who"][:] = accounts.compact(stay)[edges["who"]]
         links["used"][:] = np.bincount(edges["of"], minlength=len(links))
-        self._indexed = 0
+        self._by_link, self._by_account = _RowsBy(), _RowsBy()
         return gone
 
     def dump(self) -> dict[str, bytes]:
@@ -280,7 +271,40 @@ class CandidateTables:
         self.ids = ids
         for name in ("accounts", "links", "edges"):
             getattr(self, name).load(parts[name])
+        self._by_link, self._by_account = _RowsBy(), _RowsBy()
+
+
+class _RowsBy:
+    """Where each value of a column of small numbers stands; rows are appended, and never change."""
+
+    def __init__(self) -> None:
+        """Know of no row."""
         self._indexed = 0
+        self._order = np.zeros(0, np.int64)
+        self._starts = np.zeros(1, np.int64)
+
+    def __call__(self, column: I32, values: I64, most: int) -> I64:
+        """Return the rows of a column that hold any of some distinct values below `most`, ascending."""
+        if len(column) > self._indexed + self._indexed // 8:
+            self._order = np.argsort(column, kind="stable")
+            self._starts = np.cumsum(np.r_[0, np.bincount(column, minlength=most)])
+            self._indexed = len(column)
+        wanted = np.zeros(most, np.bool_)
+        wanted[values] = True
+        old = values[values < len(self._starts) - 1]
+        begin, count = self._starts[old], self._starts[old + 1] - self._starts[old]
+        place = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
+        later = self._indexed + np.flatnonzero(wanted[column[self._indexed :]])
+        return np.concatenate([_ascending(self._order[place], self._indexed), later])
+
+
+def _ascending(rows: I64, size: int) -> I64:
+    """Return distinct rows of a table of `size` rows in their order; many are counted rather than sorted."""
+    if _SORTED_EACH * len(rows) < size:
+        return np.sort(rows)
+    there = np.zeros(size, np.bool_)
+    there[rows] = True
+    return np.flatnonzero(there)
 
 
 def numbered(rows: I64 | I32, size: int) -> tuple[I64, I64]:
