@@ -61,6 +61,7 @@ REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edge
 REREAD_MS: Final = HOUR_MS // 2
 PARTED_MS: Final = 6 * HOUR_MS  # between two looks whether a loud campaign is two; that takes a day to show
 REGROUP_STEPS: Final = {"young": 10, "recent": 60}
+LARGE: Final = 500_000  # edges; of more, all that goes through them by the clock is done less often in proportion
 """At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
 _WORDS: Final = [int(kind) for kind in WORDS]
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
@@ -265,7 +266,7 @@ class CampaignPartition:
             if self._due(which, int(self.links["used"][free & stands].sum()), step):
                 left = np.flatnonzero(stands & (self.links["owner"] == 0))
                 changed |= self._group(self.tables.edges_of(left), step, step_ms)
-        if changed or step % REGROUP_STEPS["young"] == 0:
+        if changed or step % (REGROUP_STEPS["young"] * _rarer(len(self.edges))) == 0:
             changed |= self._unite(step_ms) | self._split(step, step_ms)
         return changed
 
@@ -337,7 +338,8 @@ class CampaignPartition:
         changed: set[int] = set()
         for campaign in list(self.campaigns.values()):
             few = len(campaign.members) < 2 * self.settings.least_accounts
-            if few or campaign.severity == "watch" or step_ms - campaign.parted_ms < PARTED_MS:
+            wait_ms = min(DAY_MS, PARTED_MS * _rarer(campaign.read_at_edges))
+            if few or campaign.severity == "watch" or step_ms - campaign.parted_ms < wait_ms:
                 continue
             campaign.parted_ms = step_ms
             two = in_two(self.tables, campaign, step_ms, self.settings.least_accounts)
@@ -442,7 +444,8 @@ class CampaignPartition:
 
     def _reread_when_due(self, campaign: Campaign, step_ms: int) -> None:
         """Read a campaign afresh when much of its edges changed or came with new links, or when it is long ago."""
-        if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= REREAD_MS:
+        wait_ms = REREAD_MS * _rarer(campaign.read_at_edges)
+        if campaign.touched > REREAD_GROWTH * campaign.read_at_edges or step_ms - campaign.read_ms >= wait_ms:
             self._reread(campaign, step_ms)
 
     def _reread(self, campaign: Campaign, step_ms: int) -> None:
@@ -639,6 +642,10 @@ class CampaignPartition:
         self.alerts.load(parts["alerts"])
         self.tables.load(parts, rest.ids)
         self.conducts.load(parts["conducts"])
+
+
+def _rarer(edges: int) -> int:
+    return max(1, edges // LARGE)
 
 
 class _Rest(msgspec.Struct, array_like=True):

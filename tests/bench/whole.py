@@ -6,6 +6,7 @@ A process beside this one simulates the stream, text and all, and counts the tru
 stored. `replay` is the time of this process, waiting for the other left out. At the end the last word of the
 campaign's loudest finding is compared with the truth: accounts, exchanges, the first and the last of them, and the
 capabilities that they aim at. Exit code 1 when one is off by more than 2 %, of the days that it lasted for a date.
+Ctrl-C or `kill` ends the stream where it is, and what was read until then is compared.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
+import signal
 import sys
 import time
 from collections import Counter
@@ -20,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from typing import Final
 
 import msgspec
@@ -72,9 +75,13 @@ class Asked:
                 self.capabilities[one.capability if one.capability in CAPABILITIES else "other"] += 1
 
 
-def _made(simulation: Simulation, asked: Asked, to: Connection) -> None:
-    """In a process of its own: send every chunk of lines, and at the end what was counted."""
+def _made(simulation: Simulation, asked: Asked, to: Connection, enough: Event) -> None:
+    """In a process of its own: send every chunk of lines until it is enough, and at the end what was counted."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the reader says when it is enough
     for lines in simulation.chunks():
+        if enough.is_set():
+            break
         asked.count(lines)
         to.send_bytes(b"\n".join(lines))
     to.send_bytes(b"")
@@ -86,9 +93,10 @@ class Stream:
 
     def __init__(self, simulation: Simulation, harvesters: set[str]) -> None:
         self._from, self._to = multiprocessing.Pipe(duplex=False)
-        # forked, so that the simulation need not be written down and read again
-        made = multiprocessing.get_context("fork").Process
-        self._maker = made(target=_made, args=(simulation, Asked(harvesters), self._to), daemon=True)
+        forked = multiprocessing.get_context("fork")  # so that the simulation need not be written down and read again
+        self._enough = forked.Event()
+        given = simulation, Asked(harvesters), self._to, self._enough
+        self._maker = forked.Process(target=_made, args=given, daemon=True)
         self.asked = Asked(harvesters)
         self.events = 0
         self.waited_seconds = 0.0
@@ -96,17 +104,24 @@ class Stream:
     def __iter__(self) -> Iterator[list[bytes]]:
         self._maker.start()
         self._to.close()  # so that the end of the maker is the end of the stream
-        while True:
-            began = time.perf_counter()
-            joined = self._from.recv_bytes()
-            self.waited_seconds += time.perf_counter() - began
-            if not joined:
-                break
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._enough.set())
+        while joined := self._next():
             lines = joined.split(b"\n")
             self.events += len(lines)
             yield lines
         self.asked = self._from.recv()
         self._maker.join()
+
+    def _next(self) -> bytes:
+        began = time.perf_counter()
+        try:
+            return self._from.recv_bytes()
+        except EOFError:
+            self._maker.join()
+            sys.exit(f"whole: the process that simulates ended with {self._maker.exitcode}, its reason is above")
+        finally:
+            self.waited_seconds += time.perf_counter() - began
 
 
 def main(arguments: list[str]) -> int:
