@@ -119,6 +119,8 @@ def test_an_edge_knows_its_link_and_its_account_whatever_was_forgotten(records, 
         assert np.array_equal(tables.accounts.keys[edges["who"]], edges["account"])
         wanted = np.array(sorted(link for link in asked if link < len(links)), np.int64)
         assert tables.edges_of(wanted).tolist() == np.flatnonzero(np.isin(edges["of"], wanted)).tolist()
+        wanted = np.array(sorted(account for account in asked if account < len(tables.accounts)), np.int64)
+        assert tables.edges_by(wanted).tolist() == np.flatnonzero(np.isin(edges["who"], wanted)).tolist()
 
 
 def test_what_no_campaign_holds_goes_before_what_one_holds() -> None:

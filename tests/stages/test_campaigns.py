@@ -22,7 +22,7 @@ from detector.campaign.weights import READINGS
 from detector.errors import DecodeError
 from detector.event import hash64
 from detector.finding import Finding, encode
-from detector.stages import candidates, journal
+from detector.stages import campaigns, candidates, journal
 from detector.stages.campaigns import CampaignPartition, CampaignSettings
 from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkPartition, LinkSettings
@@ -273,6 +273,17 @@ def test_what_is_watched_is_let_go_at_half_of_the_score_that_it_was_taken_up_at(
         state.settings = replace(state.settings, watch_at=watch_at)
         state._reread(campaign, state.start_ms + 6 * HOUR)
         assert len(state.campaigns) == held
+
+
+def test_a_large_campaign_is_read_by_the_clock_less_often_in_proportion_to_its_edges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(campaigns, "LARGE", 20)  # edges: it has 40
+    state, campaign, *_ = loud_one(1.0)
+    campaign.touched, now_ms = 0, campaign.read_ms + campaigns.REREAD_MS
+    for after_ms, is_read in ((0, False), (campaigns.REREAD_MS - 1, False), (campaigns.REREAD_MS, True)):
+        state._reread_when_due(campaign, now_ms + after_ms)
+        assert (campaign.read_ms == now_ms + after_ms) is is_read
 
 
 def test_nothing_after_the_time_of_a_finding_was_used() -> None:
