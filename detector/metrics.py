@@ -24,7 +24,7 @@ from detector.decoders import REASONS
 STAGES: Final = ("accounts", "links", "campaigns")
 SEVERITIES: Final = ("watch", "warning", "critical")
 BOUNDS: Final = (
-    *("event_ids", "records", "models", "batches", "edges", "links", "accounts", "steps"),
+    *("event_ids", "records", "models", "pairs", "batches", "edges", "links", "accounts", "steps"),
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
 )
 SINK_NAMES: Final = ("kafka", "log", "ndjson")
@@ -205,6 +205,8 @@ DROPPED: Final = Meter(
     "What was forgotten because a bound was reached: event ids beyond accounts.ids_per_generation (a later repetition "
     "is counted twice); accounts on the account topic beyond accounts.most_records (records: what it says of them is "
     "unknown until it says it again); requests to models beyond accounts.most_models, which are told of as `other`; "
+    "pairs (requests with a link) of minutes with more different ones than accounts.most_pairs, which tell of a sample "
+    "of the texts, so that campaigns are found later; "
     "records in batches that unpack to more than kafka.unpacked_bytes (batches; the log names their offsets, "
     "batch_cannot_be_unpacked); edges (pairs of account and link), links and accounts beyond links.most_edges, "
     "most_links and most_accounts; candidate_ ones beyond the same of campaigns; campaigns, members of one and account "

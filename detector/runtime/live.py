@@ -250,6 +250,7 @@ class Service:
             (metrics.DROPPED, {"bound": "event_ids"}, accounts["ids_passed_over"]),
             (metrics.DROPPED, {"bound": "records"}, self._accounts.records_dropped),
             (metrics.DROPPED, {"bound": "models"}, accounts["models_dropped"]),
+            (metrics.DROPPED, {"bound": "pairs"}, accounts["pairs_dropped"]),
             *(
                 (metrics.DROPPED, {"bound": bound}, links[f"{bound}_dropped"])
                 for bound in ("edges", "links", "accounts")

@@ -36,8 +36,9 @@ from detector.event import F32, I64, U64, EventBatch, Mask, hash64
 from detector.signals import SIGNALS, Signal
 from detector.signals.canary import Canary
 from detector.stages.forgetting import Forgetting
+from detector.stages.pending import Pending
 from detector.stages.records import Records
-from detector.stages.steps import CLOSED, MODEL, PAIR, Pending, Sentences, Verdicts, joined, messages, nothing
+from detector.stages.steps import CLOSED, MODEL, PAIR, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message, read_back
 from detector.window import activity, mixture, rest
 from detector.window.clock import UNSET, PartitionClock
@@ -47,7 +48,8 @@ from detector.window.recent import RecentIds
 OTHER_MODEL: Final = "other"
 _FIRST_CAPACITY: Final = 1024
 _COUNTED: Final = (
-    *("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over", "models_dropped", "forgotten"),
+    *("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over", "models_dropped", "pairs_dropped"),
+    "forgotten",
 )
 _FACTS_READ: Final = (
     ("requests_24h", Column.REQUESTS_24H),
@@ -92,6 +94,9 @@ class AccountSettings:
     forget_days: float = 90.0  # an account without a request for so long is as if it never was, and leaves the store
     most_records: int = 4_000_000  # accounts of which the account topic's word is kept; those told of longest ago go
     most_models: int = 1_000  # names of models told of in a step of a partition; requests to others count as `other`
+    # different (account, link, text) told of in a step of a partition, for each link partition; of more, a sample of
+    # the texts. Each takes some 300 bytes of memory for a minute, and 53 of the 16 MB that a record may have
+    most_pairs: int = 250_000
     signals: tuple[Signal, ...] = SIGNALS
 
 
@@ -102,7 +107,7 @@ class _Partition:
         self.rows: dict[str, int] = {}
         self.clock = PartitionClock()
         self.recent = RecentIds(settings.ids_per_generation)
-        self.pending = Pending()
+        self.pending = Pending(settings.most_pairs * settings.link_partitions)
         self.step = UNSET  # of the clock
         self.told = UNSET  # the last step announced
         self.outbox: list[Message] = []
@@ -595,10 +600,12 @@ class AccountStage:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
                 over = mine["step"] < state.step
-                closed += [*state.pending.take(), activity.rows_of(mine, np.flatnonzero(over))]
+                closed += state.pending.close(ticks[partition][0], activity.rows_of(mine, np.flatnonzero(over)))
                 mine = activity.rows_of(mine, np.flatnonzero(~over))
             if len(mine):
                 state.pending.add(mine)
+            self.counts["pairs_dropped"] += state.pending.dropped
+            state.pending.dropped = 0
         if closed:
             self._announce(ticks, closed)
             self._forget_models()

@@ -1,4 +1,4 @@
-"""From what a batch saw to what stage 1 says: pairs gathered per step, and the records of closed steps.
+"""From pairs of account and link to what stage 1 says: the records of closed steps.
 
 Everything is done for all partitions and steps of a batch at once, and cut into records at the end:
 a slow replay closes thousands of steps a batch with a handful of events in each.
@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from detector.campaign import observation
-from detector.campaign.link import mix
 from detector.campaign.observation import Judged
-from detector.campaign.table import HashIndex
 from detector.event import F32, I64, U64
 from detector.stores import Message
-from detector.window.activity import grown, rows_of
+from detector.window.activity import rows_of
 
 Sentences = tuple[tuple[str, float, float, float | None, float | None, str], ...]
 Rows = npt.NDArray[Any]
@@ -115,7 +112,7 @@ def _refined(order: I64, rank: U64, column: U64) -> tuple[I64, U64]:
     return order, np.cumsum(np.append(False, change)).astype(np.uint64)
 
 
-def _starts(*columns: Rows) -> I64:
+def starts_of(*columns: Rows) -> I64:
     """Return where runs of equal entries begin."""
     if not len(columns[0]):
         return np.zeros(0, np.int64)
@@ -144,7 +141,7 @@ def messages(
     if not len(facts):
         return []
     facts = rows_of(facts, np.lexsort((facts["account"], facts["step"], facts["partition"])))
-    begins = _starts(facts["partition"], facts["step"])
+    begins = starts_of(facts["partition"], facts["step"])
     of_step = np.zeros(len(facts), np.int64)
     of_step[begins] = 1
     of_step = np.cumsum(of_step) - 1
@@ -160,8 +157,8 @@ def messages(
     head, rows = folded((((to << _ACCOUNT_BITS) | at.astype(np.uint64)) << _KIND_BITS) | kind, pairs)
     at_home = (home << _ACCOUNT_BITS) | np.arange(len(facts), dtype=np.uint64)
     used = head >> _KIND_BITS
-    table = np.sort(np.concatenate([used[_starts(used)], at_home]))
-    table = table[_starts(table)]
+    table = np.sort(np.concatenate([used[starts_of(used)], at_home]))
+    table = table[starts_of(table)]
     count_messages = len(begins) * link_partitions
     edges = np.arange(count_messages + 1, dtype=np.uint64)
     table_bounds = np.searchsorted(table, edges << _ACCOUNT_BITS)
@@ -241,7 +238,7 @@ def folded(key: U64, pairs: Rows) -> tuple[U64, Rows]:
     value, item = np.ascontiguousarray(pairs["value"]), np.ascontiguousarray(pairs["item"])
     order = _order(key, value, item)
     key, item = key[order], item[order]
-    starts = _starts(key, value[order])
+    starts = starts_of(key, value[order])
     sizes = np.diff(np.append(starts, len(order)))
     several, among = np.flatnonzero(sizes > 1), np.flatnonzero(np.repeat(sizes > 1, sizes))
     begins = np.cumsum(sizes[several]) - sizes[several]
@@ -249,10 +246,10 @@ def folded(key: U64, pairs: Rows) -> tuple[U64, Rows]:
     rows = np.zeros(len(starts), observation.PAIRS)
     rows["kind"], rows["value"], rows["item"] = heads["kind"], heads["value"], heads["item"]
     rows["items"] = heads["item"] != 0
-    for name in _FOLDS:
+    for name in FOLDS:
         rows[name] = heads[name]
     if len(several):
-        for name, how in _FOLDS.items():
+        for name, how in FOLDS.items():
             rows[name][several] = how.reduceat(others[name], begins)
         items = item[among]
         new = items != 0
@@ -294,116 +291,10 @@ def _judged(
     return judged, np.searchsorted(key, edges << _ACCOUNT_BITS)
 
 
-class Pending:
-    """The pairs of one partition's open step, and the chunks of them that the store already holds.
-
-    What comes in is folded together by a hash table of (row, kind, value, item), so that a dense
-    stream costs memory by what is different in it, not by how much it is.
-    """
-
-    def __init__(self) -> None:
-        """Hold nothing."""
-        self.chunks = 0
-        self._kept: list[Rows] = []
-        self._clear()
-
-    def _clear(self) -> None:
-        self._raw: list[Rows] = []
-        self._raw_size = 0
-        self._index = HashIndex(FOLD_AT)
-        self._folded = np.empty(0, PAIR)
-        self._sums = {name: np.empty(0, np.int64) for name in _FOLDS}
-        self._size = 0
-
-    def add(self, pairs: Rows) -> None:
-        """Add pairs of the open step."""
-        self._raw.append(pairs)
-        self._raw_size += len(pairs)
-        # of pairs that are nearly all different, little is folded for long
-        if self._raw_size > max(FOLD_AT, self._size):
-            self._fold()
-
-    def _fold(self) -> None:
-        pairs = self._raw[0] if len(self._raw) == 1 else joined(self._raw, PAIR)
-        self._raw, self._raw_size = [], 0
-        with np.errstate(over="ignore"):
-            salted = pairs["value"] + pairs["item"] * _ODD + pairs["row"].astype(np.uint64) * _ODDER
-        identity = mix(salted, 1) | np.uint64(1 << 63)
-        at = self._index.lookup(identity)
-        missing = np.flatnonzero(at < 0)
-        more = np.ones(len(pairs), bool)  # what is new is there with what it brings
-        if len(missing):
-            order = np.argsort(identity[missing])
-            found = identity[missing][order]
-            starts = _starts(found)
-            at[missing[order]] = self._size + np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(found))))
-            more[missing[order[starts]]] = False
-            new = rows_of(pairs, missing[order[starts]])
-            self._index.insert(found[starts], np.arange(self._size, self._size + len(new)))
-            self._append(new)
-        for name, how in _FOLDS.items():
-            how.at(self._sums[name], at[more], pairs[name][more].astype(np.int64))
-
-    def _append(self, new: Rows) -> None:
-        end = self._size + len(new)
-        if end > len(self._folded):
-            self._folded = grown(self._folded, self._size, 2 * end)
-            self._sums = {name: grown(column, self._size, 2 * end) for name, column in self._sums.items()}
-        self._folded.view(f"V{PAIR.itemsize}")[self._size : end] = new.view(f"V{PAIR.itemsize}")
-        for name, column in self._sums.items():
-            column[self._size : end] = new[name]
-        self._size = end
-
-    def _fresh(self) -> Rows:
-        pairs = self._folded[: self._size]
-        for name, column in self._sums.items():
-            pairs[name] = column[: self._size]
-        return pairs
-
-    def models(self) -> set[int]:
-        """Return the values of MODEL pairs that are held."""
-        held = [*self._kept, self._folded[: self._size], *self._raw]
-        return set().union(*(pairs["value"][pairs["kind"] == MODEL].tolist() for pairs in held))
-
-    def take(self) -> list[Rows]:
-        """Give up all pairs, as the step closes."""
-        taken = [*self._kept, self._fresh(), *self._raw]
-        self._kept = []
-        self._clear()
-        return taken
-
-    def drain(self, ids: list[str], models: dict[int, str]) -> bytes | None:
-        """Return what was added since the last drain, in terms of ids and names; None when nothing was."""
-        if self._raw:
-            self._fold()
-        if not self._size:
-            return None
-        pairs = self._fresh()
-        self._kept.append(pairs)
-        self._clear()
-        rows, index = np.unique(pairs["row"], return_inverse=True)
-        written = pairs.copy()
-        written["row"] = index
-        named = sorted(set(pairs["value"][pairs["kind"] == MODEL].tolist()))
-        content = ([ids[row] for row in rows.tolist()], [(value, models[value]) for value in named], written.tobytes())
-        return msgspec.msgpack.encode(content)
-
-    def restore(self, chunk: bytes, rows_of_ids: dict[str, int], models: dict[int, str]) -> None:
-        """Take back a chunk; `rows_of_ids` says where each account's row is now."""
-        names, named, content = msgspec.msgpack.decode(chunk, type=tuple[list[str], list[tuple[int, str]], bytes])
-        pairs = np.frombuffer(content, PAIR).copy()
-        pairs["row"] = np.array([rows_of_ids[name] for name in names], np.int64)[pairs["row"]]
-        models.update(named)
-        self._kept.append(pairs)
-
-
 def joined(parts: Sequence[Rows], dtype: np.dtype[Any]) -> Rows:
     """Return structured arrays one after the other; as plain bytes, for numpy would copy field by field."""
     plain = f"V{dtype.itemsize}"
     return np.concatenate([np.zeros(0, plain), *(part.view(plain) for part in parts)]).view(dtype)
 
 
-_FOLDS: Final = {"count": np.add, "output_tokens": np.add, "first_ms": np.minimum, "last_ms": np.maximum}
-FOLD_AT: Final = 50_000  # pairs, some 60 bytes each
-_ODD: Final = np.uint64(0xD6E8FEB86659FD93)
-_ODDER: Final = np.uint64(0xA0761D6478BD642F)
+FOLDS: Final = {"count": np.add, "output_tokens": np.add, "first_ms": np.minimum, "last_ms": np.maximum}

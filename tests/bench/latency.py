@@ -1,12 +1,12 @@
 """`make bench-latency`: from an event to its finding, at part of what one worker can take, and beyond.
 
-    python -m tests.bench.latency [--seconds 240] [--shares 0.1,0.5,0.9] [--commit-ms 5000] [--publish-ms 200]
+    python -m tests.bench.latency [--stream sketched] [--seconds 240] [--shares 0.1,0.5,0.9] [--commit-ms 5000]
 
 A gateway's clock runs: events bear the time at which they are sent, each a record of its own, of accounts of the
-simulated world in the mix that they have there, without text. Among them are canaries, one event a second each, and
-of each a finding comes with every step of event time (a minute) in which it was active, whatever else goes on. How
-long after the end of the step the broker has that finding (its own timestamp) is the latency: what a finding waits
-for is the end of the step that it speaks of, and then this.
+simulated world in the mix that they have there: *plain*, *sketched* or with the text of their *prompts*. Among them
+are canaries, one event a second each, and of each a finding comes with every step of event time (a minute) in which it
+was active, whatever else goes on. How long after the end of the step the broker has that finding (its own timestamp)
+is the latency: what a finding waits for is the end of the step that it speaks of, and then this.
 
 First an overload: for a while everything is sent as fast as can be, then nothing but the canaries, until the lag is
 gone. What the worker counted meanwhile is its capacity here, with the sender, Kafka and Redis on the same cores; the
@@ -43,10 +43,12 @@ from detector.errors import Unavailable
 from detector.finding import Finding
 from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
+from detector.runtime.sketching import sketched
 from detector.simulate import simulate
 from tests.bench.settings import PARTITION_SETTINGS, end_on_sigterm
 
 CANARIES: Final = tuple(f"canary-{number:02}" for number in range(32))
+STREAMS: Final = ("plain", "sketched", "prompts")
 TARGET_SECONDS: Final = 2.0
 TARGET_SHARE: Final = 0.5
 SLOT_SECONDS: Final = 0.05
@@ -83,7 +85,7 @@ class Phase:
 class Sender:
     """Sends events of the simulated world, with the time of now, to their partitions."""
 
-    def __init__(self, config: Config, events: int) -> None:
+    def __init__(self, config: Config, events: int, stream: str = "plain") -> None:
         self._topic = config.topics.requests
         self._producer = Producer(
             {
@@ -94,7 +96,7 @@ class Sender:
             }
         )
         self._ids = itertools.count()
-        crowd = [_halves(event) for event in itertools.islice(_world(), events)]
+        crowd = [_halves(event) for event in itertools.islice(_world(stream), events)]
         self._crowd = itertools.cycle(list(self._placed(crowd, config)))
         canaries = [_halves({"account_id": name, "model": "small", "status": 200}) for name in CANARIES]
         self._canaries = itertools.cycle(list(self._placed(canaries, config)))
@@ -122,14 +124,17 @@ class Sender:
         self._producer.flush()
 
 
-def _world() -> Iterator[dict[str, Any]]:
-    for lines in simulate("quiet", 1).chunks():
+def _world(stream: str) -> Iterator[dict[str, Any]]:
+    chunks = simulate("quiet", 1, text=stream != "plain").chunks()
+    if stream == "sketched":
+        chunks = (lines for lines, _ in sketched(chunks, 0))
+    for lines in chunks:
         yield from map(_event.decode, lines)
 
 
 def _halves(event: dict[str, Any]) -> tuple[str, bytes]:
     """Return the account, and the event's line behind its id and time."""
-    kept = {name: value for name, value in event.items() if name not in ("id", "time_ms", "prompt_text")}
+    kept = {name: value for name, value in event.items() if name not in ("id", "time_ms")}
     return str(event["account_id"]), msgspec.json.encode(kept)[1:]
 
 
@@ -256,6 +261,7 @@ def service(
 def main(arguments: list[str]) -> int:
     """Measure, print the table; return 1 when the target is missed."""
     parser = argparse.ArgumentParser(prog="latency", description="from an event to its finding, by load")
+    parser.add_argument("--stream", choices=STREAMS, default="plain")
     parser.add_argument("--seconds", type=float, default=240.0, help="of each load; a step of event time is 60")
     parser.add_argument("--overload-seconds", type=float, default=30.0)
     parser.add_argument("--shares", default="0.1,0.5,0.9", help="of the capacity, separated by commas")
@@ -270,7 +276,7 @@ def main(arguments: list[str]) -> int:
         "DETECTOR_STREAM_PUBLISH_MS": str(options.publish_ms),
     }
     with service(commits) as (config, worker, _):
-        sender = Sender(config, options.events)
+        sender = Sender(config, options.events, options.stream)
         worker.start()
         phases = measured(Bench(config, worker, sender), options, console)
         worker.end()

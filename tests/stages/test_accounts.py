@@ -97,10 +97,11 @@ def whole(batch: EventBatch, config: AccountSettings = SETTINGS) -> dict[int, li
     cuts=st.lists(st.integers(1, 249), max_size=12, unique=True),
     models=st.sampled_from([0, 1, 1000]),
     days=st.sampled_from([0.1, 1.2, 90.0]),
+    pairs=st.sampled_from([1, 3, 8, 1000]),
 )
-def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int], models: int, days: float) -> None:
+def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int], models: int, days: float, pairs: int) -> None:
     batch = stream(seed, 250)
-    config = replace(SETTINGS, most_models=models, forget_days=days)
+    config = replace(SETTINGS, most_models=models, forget_days=days, most_pairs=pairs)
     stage = assigned(config)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 250], strict=True):
         stage.absorb(part_of(batch, start, end))
@@ -117,17 +118,18 @@ def test_the_cut_into_batches_does_not_show(seed: int, cuts: list[int], models: 
     hot=st.sampled_from([1, 3, 1000]),
     models=st.sampled_from([1, 1000]),
     days=st.sampled_from([0.1, 1.2, 90.0]),
+    pairs=st.sampled_from([1, 3, 8, 1000]),
     sweep=st.lists(st.booleans(), min_size=9, max_size=9),
 )
 def test_a_restart_from_the_stored_rows_does_not_show(
-    seed: int, cuts: list[int], restart: list[bool], hot: int, models: int, days: float, sweep: list[bool]
+    seed: int, cuts: list[int], restart: list[bool], hot: int, models: int, days: float, pairs: int, sweep: list[bool]
 ) -> None:
     """Between batches the stage is thrown away and started again, or forgets idle accounts and fetches them back.
 
     And what was idle for so many days leaves the store, or does not yet.
     """
     batch = stream(seed, 250)
-    config = replace(SETTINGS, hot_accounts=hot, most_models=models, forget_days=days)
+    config = replace(SETTINGS, hot_accounts=hot, most_models=models, forget_days=days, most_pairs=pairs)
     store: dict[int, dict[str, bytes]] = {partition: {} for partition in range(PARTITIONS)}
     out: dict[int, list[bytes | None]] = {partition: [] for partition in range(PARTITIONS)}
     stage = assigned(config)
