@@ -375,7 +375,7 @@ class Holding:
         self._outbox = []
 
     async def _owned(self) -> None:
-        await self.lane.store.published(*self._name, self._token, 0)  # no epoch's: only the token is looked at
+        await self.lane.store.owned(*self._name, self._token)
 
     async def _tried(self, work: Callable[[], Awaitable[None]], *, wait: bool) -> bool:
         if wait:

@@ -145,10 +145,12 @@ class KafkaPublisher:
                 self._ours = producer
             try:
                 with _told(records):
-                    await producer.begin_transaction()
+                    with _possible():
+                        await producer.begin_transaction()
                     producer._txn_manager.wait_for_transaction_end().add_done_callback(_heard)  # noqa: SLF001
                     await asyncio.gather(*[await self._fenced.queued(record) for record in records])
-                    await _unless(broken, producer.commit_transaction())
+                    with _possible():
+                        await _unless(broken, producer.commit_transaction())
             except BaseException:
                 self._fenced.broke(producer)  # and the next one that is opened aborts what this one began
                 raise
@@ -234,8 +236,20 @@ def _told(records: Sequence[Mapping[str, Any]] = ()) -> Iterator[None]:
         largest = max(records, key=lambda record: len(record["value"] or b""))
         said = f"a record of {len(largest['value']):,} bytes is too large for topic {largest['topic']!r}"
         raise Unavailable("kafka", f"{said}: set its max.message.bytes to {MAX_RECORD_BYTES}") from error
-    except (KafkaError, OSError, TimeoutError, AssertionError) as error:  # it asserts, where its sender has ended
+    except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable("kafka", f"{type(error).__name__} {error}".strip()) from error
+
+
+@contextlib.contextmanager
+def _possible() -> Iterator[None]:
+    """Turn aiokafka's assertion that a transaction may begin or commit now into KafkaError.
+
+    What makes it false is the broker's doing: another producer was opened, so its sender has ended, and told nobody.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        raise KafkaError(str(error)) from error
 
 
 def _heard(done: asyncio.Future[Any]) -> None:

@@ -89,6 +89,9 @@ class Store(Protocol):
     async def published(self, stage: str, partition: int, token: int, epoch: int) -> None:
         """Drop the outbox of this epoch; raise Fenced when the token is void."""
 
+    async def owned(self, stage: str, partition: int, token: int) -> None:
+        """Return when nobody has claimed it since the token was given out; raise Fenced when the token is void."""
+
     async def ping(self) -> None:
         """Return when the store answers and can be written."""
 

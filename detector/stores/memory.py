@@ -82,6 +82,10 @@ class MemoryStore:
         for done in [one for one in state.outboxes if one <= epoch]:
             del state.outboxes[done]
 
+    async def owned(self, stage: str, partition: int, token: int) -> None:
+        """Return when nobody has claimed it since the token was given out; raise Fenced when the token is void."""
+        self._held(stage, partition, token)
+
     async def ping(self) -> None:
         """Return: memory answers."""
 

@@ -186,6 +186,14 @@ class RedisStore:
         if not await self._run(self._published, self._keys(stage, partition, "head", "outbox"), [token, epoch]):
             raise Fenced("redis", f"{stage}:{partition} has another owner")
 
+    async def owned(self, stage: str, partition: int, token: int) -> None:
+        """Return when nobody has claimed it since the token was given out; raise Fenced when the token is void."""
+        (head,) = self._keys(stage, partition, "head")
+        async with self._answering():
+            last = await self._redis.hget(head, "token")
+        if last != str(token).encode():
+            raise Fenced("redis", f"{stage}:{partition} has another owner")
+
     async def ping(self) -> None:
         """Return when Redis can be written, we have every right we need, and it evicts nothing; else ConfigError.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import InvalidTimestampError
+from aiokafka.errors import InvalidTimestampError, ProducerFenced
 
 from detector.errors import Unavailable
 from detector.runtime import publisher as publisher_module
@@ -102,6 +102,21 @@ async def test_after_a_broken_producer_the_next_publication_goes_through(
     await reader.start()
     assert [(await reader.getone()).value for _ in range(2)] == [b"v", b"v"]
     await reader.stop()
+
+
+async def test_a_transaction_whose_sender_has_ended_is_begun_anew_by_the_next_publication(
+    kafka_server: KafkaServer, own_name: str
+) -> None:
+    topics.create(kafka_server.address, [Topic(own_name, 1)])
+    publisher = KafkaPublisher(kafka_server.address, {"verdicts": own_name}, transactions=own_name)
+    message = Message("verdicts", 0, "k", b"v")
+    await publisher.publish([message], ours)
+    producer, _ = await publisher._fenced.started()
+    producer._txn_manager.fatal_error(ProducerFenced())
+    with pytest.raises(Unavailable, match="FATAL_ERROR"):
+        await publisher.publish([message], ours)
+    await publisher.publish([message], ours)
+    await publisher.stop()
 
 
 async def test_a_record_of_endless_bad_lines_is_not_held_as_so_many_letters_at_once(

@@ -34,6 +34,7 @@ async def test_while_redis_is_away_every_method_says_so_and_afterwards_all_goes_
             store.rows("accounts", 0, ["x"]),
             store.commit("accounts", 0, claim.token, ONE),
             store.published("accounts", 0, claim.token, 1),
+            store.owned("accounts", 0, claim.token),
             store.ping(),
         ):
             with pytest.raises(Unavailable) as raised:

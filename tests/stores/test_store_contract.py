@@ -105,6 +105,9 @@ async def test_a_claim_voids_the_token_before_it(store: Store) -> None:
         await store.commit("accounts", 0, old.token, commit(6, {"x": b"zombie"}))
     with pytest.raises(Fenced):
         await store.published("accounts", 0, old.token, epoch)
+    with pytest.raises(Fenced):
+        await store.owned("accounts", 0, old.token)
+    await store.owned("accounts", 0, new.token)
     assert await store.rows("accounts", 0) == {"x": b"old"}
     assert (await store.claim("accounts", 0)).outbox == [A]
     assert new.token > old.token

@@ -39,6 +39,7 @@ operations = st.one_of(
         ),
     ),
     st.tuples(st.just("published"), partitions, holders, st.integers(0, 5)),
+    st.tuples(st.just("owned"), partitions, holders),
 )
 _runs = itertools.count()
 
@@ -61,6 +62,9 @@ async def told(store: Store, steps: list[tuple[object, ...]]) -> list[object]:
                 case ("published", int(partition), int(holder), int(epoch)):
                     await store.published("links", partition, tokens.get((partition, holder), 0), epoch)
                     answers.append("published")
+                case ("owned", int(partition), int(holder)):
+                    await store.owned("links", partition, tokens.get((partition, holder), 0))
+                    answers.append("owned")
         except Fenced:
             answers.append("fenced")
     return answers
