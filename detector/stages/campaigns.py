@@ -43,6 +43,7 @@ from detector.campaign.group import (
     typical,
 )
 from detector.campaign.link import WORDS
+from detector.campaign.observation import LinkKind
 from detector.campaign.parts import Part
 from detector.campaign.prevalence import age_class, purity
 from detector.campaign.prevalence import newborn as recently_born
@@ -379,7 +380,9 @@ class CampaignPartition:
         """Tell which links stand out by the youth of their accounts, and which by their own."""
         link = np.arange(len(self.links))
         young, established = self.links["young"], self.links["established"]
-        by_youth = (self.links["surprise"] > 8.0) & (purity(young, established, self.share) >= PURE)
+        exchanged = (self.links["kind"] == LinkKind.ISSUER) & (self.links["used"] > 1)
+        by_youth = (self.links["surprise"] > 8.0) | exchanged  # a ring surprises as a whole
+        by_youth &= purity(young, established, self.share) >= PURE
         return np.asarray(by_youth, np.bool_), np.asarray(~by_youth & self._recent(link, step_ms), np.bool_)
 
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
