@@ -176,6 +176,8 @@ class EventBatch:
     tls: U64
     block: U64
     block_foreign: I8  # 1: the block was issued to another account, session or model; 0 same; -1 unknown
+    block_of: U64  # the account that it was issued to, where that is another one
+    block_by: U64  # and this account then
     reasoning_effort: U64
     input_tokens: F32
     output_tokens: F32

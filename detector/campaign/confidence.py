@@ -6,7 +6,8 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
 - what is over within an hour and a half is at most `watch`, unless it took more than a class could ask
-  (half of that time when it comes from all over and nobody asks what another asked: that is no class);
+  (half of that time when it comes from all over and nobody asks what another asked: that is no class; at once
+  when its accounts present each other's reasoning blocks: time would show nothing that this does not);
   what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
   well pay for all of it; so must what is all on a model released that day: everybody tries the same things on it,
   and many sign up to do so (a campaign that is there already moves half of its work, and is known by then);
@@ -57,7 +58,8 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     few = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0) < LEAST_UNITS
     pivot = next((reading.value for reading in readings if reading.name == "release_pivot"), None)
     crowd = in_one_place or (pivot is not None and pivot >= ALL_MOVED)
-    least_hours = 72.0 if crowd else 0.75 if far_apart else 1.5
+    exchange = strength.get("exchange", 0.0) >= 1.0
+    least_hours = 72.0 if crowd else 0.0 if exchange else 0.75 if far_apart else 1.5
     most_requests = 50_000 if crowd else 5_000
     brief = hours < least_hours and requests < most_requests
     if score < WARNING_AT or repeats or brief or uneven or few:

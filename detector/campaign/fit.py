@@ -41,7 +41,7 @@ BEHAVIOUR: Final = (
     *("size", "young_surplus", "evenness", "duration", "spread", "single_turn"),
     *("narrowness", "rhythm", "release_pivot", "probing", "lockstep", "sign_up_burst", "content_shift"),
 )
-CONTENT_OR_IDENTITY: Final = ("work_list", "concentration", "extraction", "identity", "novelty")
+CONTENT_OR_IDENTITY: Final = ("work_list", "concentration", "extraction", "identity", "exchange", "novelty")
 BIAS: Final = (-14.0, -4.0)
 MOST: Final = 8.0  # of one weight
 PRIOR_SPREAD: Final = 4.0  # a weight may move so far for what half a nat in one group is worth

@@ -18,6 +18,7 @@ is NaN where it cannot be known. Which harmless group each one is there for:
     extraction       reasoning, grading, generation ordinary questions
     novelty          several prompts, new to all  a popular tool's release: a few use it much; an app with one prompt
     identity         payment, card or client shared independent customers
+    exchange         reasoning blocks go round      a customer who moved; examples recorded in a tool: one way
     spread           from many networks             a class, an office, a campus: in one place
     size             many                           a team
     narrowness       a few classes of tasks         people who share one prompt of many
@@ -52,6 +53,7 @@ MOST_BY_CHANCE: Final = 0.7  # a campaign may be most of what stands out: then i
 JOINED_NATS: Final = 3.0
 MIXED_BELOW: Final = 0.5  # of its requests through the group's links, an account is a mixed member
 MOST_LINKS_EACH: Final = 256  # of an account, when links are grouped
+TRADERS: Final = 4.0  # unrelated accounts that exchange reasoning blocks: no customer moves round in a ring of so many
 FIRST_PRODUCTS: Final = 50_000
 MOST_PRODUCTS: Final = 5_000_000  # of links compared at a time, some 12 bytes each
 
@@ -87,6 +89,7 @@ class GroupColumns:
     prefix: U64  # [A] 0 unknown
     requests: I64  # [A]
     single_turn: F64  # [A]
+    trades: Mask  # [A] presents reasoning blocks of others, and others present its own
     harvest_labels: F64  # [A] share of the account's labelled requests that extract, grade or generate; NaN unknown
     young_share: float
     newborn: bool  # its words are new, and its accounts are not young
@@ -105,9 +108,15 @@ def components(
     Two links join when they share at least `least_shared` accounts and `overlap` of the smaller one,
     and that is not what chance gives: a link that most accounts have, such as a length profile, holds
     most of any other. A mixture joins mixtures only: each of its templates is held by all who have it, and by everybody
-    else besides. Identity links take part only through the component most of their accounts are in.
+    else besides. Identity links take part only through the component most of their accounts are in; issuers of
+    reasoning blocks do as one link for each ring, since a presented block joins two by itself.
     """
     links, accounts = len(kind), int(account.max(initial=-1)) + 1
+    ring = np.arange(links)
+    issued = (kind == LinkKind.ISSUER)[link]
+    if issued.any():
+        ring = _rings(ring, link[issued], account[issued], accounts)
+        link, account = np.divmod(np.unique(ring[link] * accounts + account), accounts)
     identity = np.isin(kind, [int(k) for k in IDENTITY])
     said = ~identity[link]
     mixed: Mask = kind == LinkKind.MIXTURE
@@ -134,7 +143,16 @@ def components(
             best = begin + int(np.lexsort((votes.indices[begin:end], -votes.data[begin:end]))[0])
             if votes.data[best] >= max(least_shared, overlap * size[row]):
                 label[row] = votes.indices[best]
-    return label
+    return np.asarray(label[ring], np.int64)
+
+
+def _rings(links: I64, link: I64, account: I64, accounts: int) -> I64:
+    """Return for each link the first of those that these edges connect it with, over whatever accounts."""
+    ones, n = np.ones(len(link), np.int8), len(links)
+    graph: Any = sparse.csr_array((ones, (link, n + account)), (n + accounts, n + accounts))
+    found = csgraph.connected_components(graph, directed=False)[1][:n]
+    _, first, which = np.unique(found, return_index=True, return_inverse=True)
+    return np.asarray(first[which], np.int64)
 
 
 def _connected(content: Any, joins: Callable[[I64, I64, I64], Mask], most_products: int) -> I64:
@@ -263,7 +281,7 @@ def read(group: GroupColumns, members: GroupColumns | None = None) -> list[Readi
         _single_turn(group),
         _extraction(group),
     ]
-    return [*readings, _novelty(group, {reading.name: reading.strength for reading in readings})]
+    return [*readings, _exchange(own), _novelty(group, {reading.name: reading.strength for reading in readings})]
 
 
 def _size(group: GroupColumns) -> Reading:
@@ -362,7 +380,10 @@ def _duration(group: GroupColumns) -> Reading:
 
 
 def _identity(group: GroupColumns) -> Reading:
-    strong = np.isin(group.kind[group.link], [LinkKind.PAYMENT, LinkKind.CARD, LinkKind.CLIENT, LinkKind.BLOCK])
+    strong = np.isin(
+        group.kind[group.link],
+        [LinkKind.PAYMENT, LinkKind.CARD, LinkKind.CLIENT, LinkKind.BLOCK, LinkKind.ISSUER],
+    )
     share = len(np.unique(group.account[strong])) / max(1, len(group.age))
     return Reading(
         "identity",
@@ -370,6 +391,18 @@ def _identity(group: GroupColumns) -> Reading:
         share,
         0.02,
         f"{share:.0%} of its accounts share a rare payment, card pattern or client print with others of the group",
+    )
+
+
+def _exchange(group: GroupColumns) -> Reading:
+    """Read how many take part in both ways: who moved from one account to another took its blocks one way."""
+    n = units(group.org[group.trades])
+    return Reading(
+        "exchange",
+        ramp(n, 0.0, TRADERS),
+        float(n),
+        0.0,
+        f"{n} unrelated accounts present reasoning blocks that were issued to others, who present theirs in turn",
     )
 
 

@@ -45,6 +45,7 @@ IDENTITY: Final = frozenset(
         LinkKind.NETWORK,
         LinkKind.CLIENT,
         LinkKind.BLOCK,
+        LinkKind.ISSUER,
     }
 )
 """Kinds that say who asks, or from where."""
@@ -153,6 +154,8 @@ def links_of(batch: EventBatch) -> Links:
         (LinkKind.NETWORK, batch.asn),
         (LinkKind.CLIENT, client_of(batch)),
         (LinkKind.BLOCK, batch.block),
+        (LinkKind.ISSUER, batch.block_of),
+        (LinkKind.ISSUER, batch.block_by),
     ]
     events, kinds, values = [], [], []
     for kind, column in columns:

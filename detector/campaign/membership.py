@@ -35,7 +35,7 @@ from detector.event import F64, I8, I32, I64, U8, Mask
 CONVINCING: Final = 0.93
 _LINKS_PER_TEXT: Final = np.ones(256)
 _LINKS_PER_TEXT[LinkKind.FRAGMENT] = 4
-_LINKS_PER_TEXT[LinkKind.MIXTURE] = 2
+_LINKS_PER_TEXT[[LinkKind.MIXTURE, LinkKind.ISSUER]] = 2
 _LINKS_PER_TEXT.flags.writeable = False
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 CORROBORATES: Final = 0.02  # of the requests through its links, from which a kind of what is said counts in full
@@ -64,12 +64,13 @@ for _kind, _weight in {
     LinkKind.NETWORK: 0.2,
     LinkKind.CLIENT: 0.5,
     LinkKind.BLOCK: 0.95,
+    LinkKind.ISSUER: 0.95,
     LinkKind.MIXTURE: 0.88,
 }.items():
     _WEIGHT[_kind] = _weight
 _WEIGHT.flags.writeable = False
 _IDENTITY: Final = np.array([int(kind) for kind in IDENTITY])
-_PAID: Final = np.array([int(LinkKind.PAYMENT), int(LinkKind.BLOCK)])
+_PAID: Final = np.array([int(LinkKind.PAYMENT), int(LinkKind.BLOCK), int(LinkKind.ISSUER)])
 _WORDS: Final = np.array([int(kind) for kind in ASKED])
 
 

@@ -47,6 +47,7 @@ class LinkKind(IntEnum):
     BLOCK = 17  # a presented reasoning block
     PROFILE = 18  # the narrow cell of an account's behaviour profile
     MIXTURE = 19  # a sample of the templates that an account keeps coming back to
+    ISSUER = 20  # an account whose reasoning blocks others present; who presents such blocks has its own as well
 
 
 CAPABILITIES: Final = ("coding", "agentic", "reasoning", "vision", "writing", "math", "data", "other")

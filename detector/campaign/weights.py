@@ -41,6 +41,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     spread: Annotated[float, _weight("its accounts come from many networks, not from one place")]
     single_turn: Annotated[float, _weight("questions, not conversations")]
     extraction: Annotated[float, _weight("prompts that extract, grade or generate")]
+    exchange: Annotated[float, _weight("its accounts present each other's reasoning blocks")]
     novelty: Annotated[float, _weight("several new prompts, used evenly by accounts of all ages, each question once")]
     narrowness: Annotated[float, _weight("a few classes of tasks, where established accounts have many")]
     rhythm: Annotated[float, _weight("no night: neither the group nor its accounts")]

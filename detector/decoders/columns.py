@@ -45,6 +45,7 @@ from detector.event import (
     U64,
     EventBatch,
     Sketches,
+    hash64,
 )
 from detector.likeness.sketch import empty
 
@@ -131,7 +132,7 @@ class Columns:
         self._of = {name: _Numbered(optional=name in _TEXTS) for name in (*_NAMES, *_TEXTS)}
         self._prompts: list[str | None] = []
         self._sketches: list[str | None] = []
-        self._foreign: list[I8] = []
+        self._blocks: list[tuple[I8, U64, U64]] = []
         self._records: list[tuple[int, AccountRecord]] = []
         self._bad: Bad = {}
 
@@ -151,7 +152,7 @@ class Columns:
         self._add_ids(columns["id"])
         self._prompts += columns["prompt_text"]
         self._sketches += columns["prompt_sketch"]
-        self._foreign.append(_foreign(columns))
+        self._blocks.append(_blocks(columns, self._key))
         for row, record in enumerate(columns["account"]):
             if record is not None:  # it is about the event's own account, whatever it says
                 self._add_record(self._size + row, record, columns["account_id"][row])
@@ -267,6 +268,8 @@ class Columns:
 
         capability = self._of["capability"]
         address, prefix = self._networks()
+        none = np.zeros(0, np.int8), np.zeros(0, np.uint64), np.zeros(0, np.uint64)
+        block_foreign, block_of, block_by = map(np.concatenate, zip(none, *self._blocks, strict=True))
         return EventBatch(
             event_id=np.concatenate([np.zeros(0, np.uint64), *self._ids]),
             time_ms=f64("time_ms").astype(np.int64),
@@ -286,7 +289,9 @@ class Columns:
             user_agent=hashed("user_agent"),
             tls=hashed("tls_ja4"),
             block=hashed("reasoning_block_hash"),
-            block_foreign=np.concatenate([np.zeros(0, np.int8), *self._foreign]),
+            block_foreign=block_foreign,
+            block_of=block_of,
+            block_by=block_by,
             reasoning_effort=hashed("reasoning_effort"),
             input_tokens=f32("input_tokens"),
             output_tokens=f32("output_tokens"),
@@ -439,16 +444,30 @@ def _spelled(text: str) -> tuple[str, str] | None:
     return str(address), f"{groups >> 32:x}:{groups >> 16 & 0xFFFF:x}:{groups & 0xFFFF:x}::/48"
 
 
-def _foreign(columns: dict[str, Column]) -> I8:
-    """Return `EventBatch.block_foreign`: whether it was issued to another account, session or model."""
+def _blocks(columns: dict[str, Column], key: int) -> tuple[I8, U64, U64]:
+    """Return `block_foreign`, `block_of` and `block_by` of `EventBatch`: whom presented blocks were issued to."""
     issuers = columns["reasoning_block_issuer"]
     foreign = np.full(len(issuers), -1, np.int8)
+    of, by = np.zeros(len(issuers), np.uint64), np.zeros(len(issuers), np.uint64)
     if issuers.count(None) < len(issuers):
         own = zip(issuers, columns["account_id"], columns["session_id"], columns["model"], strict=True)
         for row, (issuer, account, session, model) in enumerate(own):
             if issuer:
                 foreign[row] = _issued_elsewhere(issuer, account, session, model)
-    return foreign
+                other = _other_account(issuer, account)
+                if other:
+                    of[row], by[row] = hash64(other, key), hash64(account, key)
+    return foreign, of, by
+
+
+def _other_account(issuer: str, account: str) -> str:
+    """Return the account of `account/session/model` where it is known and another one, else "".
+
+    Accounts may hold slashes, and those of one provider hold equally many.
+    """
+    if issuer.startswith(("/", account + "/")) or issuer == account:
+        return ""
+    return "/".join(issuer.split("/")[: account.count("/") + 1])
 
 
 def _issued_elsewhere(issuer: str, account: str, session: str | None, model: str) -> int:

@@ -43,6 +43,7 @@ from detector.campaign.group import (
     typical,
 )
 from detector.campaign.link import WORDS
+from detector.campaign.observation import LinkKind
 from detector.campaign.parts import Part
 from detector.campaign.prevalence import age_class, purity
 from detector.campaign.prevalence import newborn as recently_born
@@ -60,8 +61,8 @@ DAY_MS: Final = 24 * HOUR_MS
 REREAD_GROWTH: Final = 0.1  # a campaign is read afresh when so much of its edges changed, or after REREAD_MS
 REREAD_MS: Final = HOUR_MS // 2
 PARTED_MS: Final = 6 * HOUR_MS  # between two looks whether a loud campaign is two; that takes a day to show
-REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 LARGE: Final = 500_000  # edges; of more, all that goes through them by the clock is done less often in proportion
+REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 """At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
 _WORDS: Final = [int(kind) for kind in WORDS]
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
@@ -378,8 +379,9 @@ class CampaignPartition:
     def _standing(self, step_ms: int) -> tuple[Mask, Mask]:
         """Tell which links stand out by the youth of their accounts, and which by their own."""
         link = np.arange(len(self.links))
-        young, established = self.links["young"], self.links["established"]
-        by_youth = (self.links["surprise"] > 8.0) & (purity(young, established, self.share) >= PURE)
+        exchanged = (self.links["kind"] == LinkKind.ISSUER) & (self.links["used"] > 1)
+        by_youth = (self.links["surprise"] > 8.0) | exchanged  # a ring surprises as a whole
+        by_youth &= self._purity(link, step_ms, newborn=False) >= PURE
         return np.asarray(by_youth, np.bool_), np.asarray(~by_youth & self._recent(link, step_ms), np.bool_)
 
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:

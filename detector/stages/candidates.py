@@ -18,7 +18,7 @@ import numpy as np
 from detector.campaign.candidate import Candidates
 from detector.campaign.group import GroupColumns
 from detector.campaign.link import IDENTITY, WORDS, mix
-from detector.campaign.observation import CAPABILITIES, AccountFacts
+from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
 from detector.campaign.table import Table, cut
 from detector.event import I8, I32, I64, LABELS, U64, Mask, hash64
 from detector.stages.conduct import COLUMNS
@@ -183,10 +183,23 @@ class CandidateTables:
             prefix=self.accounts["prefix"][rows],
             requests=self.accounts["requests"][rows],
             single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / np.where(asked > 0, asked, np.nan)),
+            trades=self._trades(rows, links, account, link),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
             young_share=young_share,
             newborn=bool(len(said) and recent(said).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
         )
+
+    def _trades(self, rows: I64, links: I64, account: I64, link: I64) -> Mask:
+        """Tell which accounts (rows) present others' reasoning blocks, while others present theirs.
+
+        `account` and `link` are the edges, places in `rows` and `links`.
+        """
+        trades = np.zeros(len(rows), np.bool_)
+        shared = (self.links["kind"][links] == LinkKind.ISSUER) & (self.links["used"][links] > 1)
+        edges = np.flatnonzero(shared[link])
+        named = mix(self.accounts.keys[rows[account[edges]]], LinkKind.ISSUER)
+        trades[account[edges[named == self.links.keys[links[link[edges]]]]]] = True
+        return trades
 
     def worth(
         self, label: I64, link_rows: I64, of: I64, account: I64, count: I32, step_ms: int, growth: float, least: int
@@ -212,11 +225,12 @@ class CandidateTables:
         return uses, worth
 
     def sharing_content(self, edges: I64, link_rows: I64) -> tuple[I64, I64]:
-        """Return the edges of those accounts that share content, where there is content, and their links.
+        """Return the edges of those accounts that share content or reasoning blocks, where there are, and their links.
 
         A network is shared by many who have nothing else in common with the group.
         """
-        said = ~np.isin(self.links["kind"][link_rows], _IDENTITY)
+        kind = self.links["kind"][link_rows]
+        said = ~np.isin(kind, _IDENTITY) | (kind == LinkKind.ISSUER)
         if not said.any():
             return edges, link_rows
         who = self.edges["who"]

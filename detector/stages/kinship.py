@@ -28,7 +28,7 @@ from detector.stages.candidates import CandidateTables, numbered
 DAY_MS: Final = 24 * 3_600_000
 MUCH: Final = 0.2  # of its requests, an account asks in the words of another campaign
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
-_PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK)]
+_PAID: Final = [int(LinkKind.PAYMENT), int(LinkKind.BLOCK), int(LinkKind.ISSUER)]
 _TIES: Final = [*map(int, ASKED), *_PAID]  # of one operator
 
 

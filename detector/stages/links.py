@@ -267,6 +267,7 @@ class LinkPartition:
         key = self.accounts.keys[who]
         starts = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
         several = np.diff(np.r_[starts, len(value)]) > 1
+        several |= columns["kind"][rows][starts] == LinkKind.ISSUER  # who presents it is not whom it is of: two already
         head, key = value[starts], key[starts]
         slot = head & np.uint64(len(self.filter_link) - 1)
         seen = self.filter_link[slot] == head
@@ -321,7 +322,9 @@ class LinkPartition:
     def _judge(self, touched: I64, step_ms: int) -> I64:
         """Flag what is surprising among the touched links, and what is common; return the rows newly flagged."""
         s, links = self.settings, self.links
-        touched = touched[links["accounts"][touched] >= s.least_accounts]
+        issued = links["kind"][touched] == LinkKind.ISSUER  # told from the first account on: its ring may be large
+        enough = issued | (links["accounts"][touched] >= s.least_accounts)
+        touched, issued = touched[enough], issued[enough]
         accounts, young, established = (
             links["accounts"][touched],
             links["young"][touched],
@@ -335,10 +338,10 @@ class LinkPartition:
         recent = newborn(links["born_ms"][touched], self.start_ms + DAY_MS, step_ms, int(s.newborn_days * DAY_MS))
         recent &= (accounts >= s.newborn_accounts) & np.isin(links["kind"][touched], _BORN)
         paid = (links["kind"][touched] == LinkKind.PAYMENT) | (links["kind"][touched] == LinkKind.BLOCK)
-        flagged = stands_out | recent | paid
+        flagged = stands_out | recent | paid | (issued & (accounts < s.common_accounts))
         was = links["flags"][touched] == CANDIDATE
         links["flags"][touched[flagged]] = CANDIDATE
-        common = ~flagged & ~was & (accounts >= s.common_accounts)
+        common = ~flagged & (~was | issued) & (accounts >= s.common_accounts)
         links["flags"][touched[common]] = COMMON
         links["looked_ms"][touched[common]] = step_ms
         return touched[np.asarray(flagged & ~was, np.bool_)]

@@ -33,7 +33,9 @@ def loud(
     requests: int = 500,
     **strengths: float,
 ) -> str:
-    return severity(score, readings({**FULL, **strengths}, hours=hours, units=units, moved=moved), requests)
+    return severity(
+        score, readings({**FULL, "exchange": 0.0, **strengths}, hours=hours, units=units, moved=moved), requests
+    )
 
 
 STRENGTHS = st.dictionaries(st.sampled_from(READINGS), st.floats(0, 1))
@@ -112,3 +114,10 @@ def test_what_sits_in_one_place_must_have_gone_on_for_three_days() -> None:
     assert loud(hours=71.9, spread=0.0, requests=50_000) == "critical"
     assert loud(hours=72.0, spread=0.0) == "critical"
     assert loud(hours=71.9, spread=0.1) == "critical"
+
+
+def test_who_present_each_others_reasoning_blocks_need_not_go_on_for_an_hour_unless_they_sit_in_one_place() -> None:
+    assert loud(hours=0.1, exchange=1.0) == "critical"
+    assert loud(hours=0.1, exchange=0.75) == "watch"
+    assert loud(hours=0.1, exchange=1.0, spread=0.0) == "watch"
+    assert loud(hours=0.1, exchange=1.0, units=7.0) == "watch"

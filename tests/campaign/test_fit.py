@@ -17,7 +17,7 @@ from detector.campaign.weights import DEFAULT, READINGS, Weights, from_vector, v
 
 N = len(READINGS)
 TRUE = Weights(
-    bias=-7.5, size=0.5, young_surplus=1.5, work_list=4.0, evenness=0.5, concentration=3.0, novelty=0.0,
+    bias=-7.5, size=0.5, young_surplus=1.5, work_list=4.0, evenness=0.5, concentration=3.0, exchange=0.0, novelty=0.0,
     duration=1.0, identity=3.5, spread=1.5, single_turn=0.0, extraction=2.0,
     narrowness=1.0, rhythm=0.0, release_pivot=0.0, probing=0.5, lockstep=1.0, sign_up_burst=0.0, content_shift=0.0,
 )  # fmt: skip

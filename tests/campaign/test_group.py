@@ -101,6 +101,14 @@ def test_links_over_the_same_accounts_are_one_group() -> None:
     assert groups_of([T, H, F], on(0, range(9)) + on(1, range(9)) + on(2, range(9))) == {frozenset({0, 1, 2})}
 
 
+def test_issuers_are_one_link_for_each_ring() -> None:
+    """A chain of accounts, two by two, and a pair that has nothing to do with it."""
+    chain = [edge for i in range(8) for edge in ((i, i), (i, i + 1))]
+    assert groups_of([LinkKind.ISSUER] * 9, [*chain, *on(8, range(20, 22))]) == {frozenset(range(8)), frozenset([8])}
+    assert groups_of([LinkKind.ISSUER] * 8 + [T], [*chain, *on(8, range(9))]) == {frozenset(range(9))}
+    assert len(groups_of([LinkKind.PAYMENT] * 8, chain)) == 8
+
+
 def test_links_of_different_accounts_are_two_groups() -> None:
     assert len(groups_of([T, T], on(0, range(9)) + on(1, range(9, 20)))) == 2
 
@@ -198,6 +206,7 @@ def group(kinds: Sequence[LinkKind], counts: dict[Edge, int], **more: Any) -> Gr
         "prefix": np.arange(1, n + 1, dtype=np.uint64),
         "requests": np.full(n, 10, np.int64),
         "single_turn": np.ones(n),
+        "trades": np.zeros(n, np.bool_),
         "harvest_labels": np.full(n, np.nan),
         "young_share": 0.15,
         "newborn": False,
@@ -345,6 +354,13 @@ def test_stragglers_do_not_make_a_class_go_on() -> None:
     assert strength("duration", group(**even(), last_ms=last)) == 0
 
 
+def test_four_customers_who_exchange_reasoning_blocks_stand_out_and_one_company_does_not() -> None:
+    trades = np.arange(40) < 4
+    assert strength("exchange", group(**even())) == 0
+    assert strength("exchange", group(**even(), trades=trades)) == 1
+    assert strength("exchange", group(**even(), trades=trades, org=np.full(40, 77, np.uint64))) == 0.25
+
+
 def test_questions_and_answers_stand_out_from_conversations() -> None:
     assert strength("single_turn", group(**even())) == 1
     assert strength("single_turn", group(**even(), single_turn=np.full(40, 0.4))) == 0
@@ -373,7 +389,7 @@ COUNTS = st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 30)), st.in
 def test_every_reading_is_a_share_or_unknown_and_has_a_sentence_with_a_number(counts, kinds, known: bool) -> None:
     n = max(account for _, account in counts) + 1
     readings = read(group(kinds, counts, harvest_labels=np.full(n, 0.3 if known else np.nan)))
-    assert len({one.name for one in readings}) == len(readings) == 11
+    assert len({one.name for one in readings}) == len(readings) == 12
     check(readings)
 
 

@@ -88,6 +88,17 @@ def test_each_thing_is_a_link_of_its_kind(event: dict[str, Any], kind: LinkKind)
     assert kinds(event) == {kind}
 
 
+def test_a_block_of_another_account_links_with_it_and_ones_own_with_nobody() -> None:
+    def issuers(account: str, issuer: str) -> set[int]:
+        event = {"account_id": account, "reasoning_block_issuer": issuer}
+        return {value for _, kind, value in found(event) if kind == LinkKind.ISSUER}
+
+    assert len(issuers("a", "b/s/m")) == 2
+    assert len(issuers("a", "b/s/m") & issuers("c", "a/s/m")) == 1
+    assert issuers("a", "b/s/m") == issuers("b", "a/s/m")
+    assert not issuers("a", "a/t/m")
+
+
 def test_an_address_is_a_link_and_its_prefix_another() -> None:
     assert kinds({"ip": "10.1.2.3"}) == {LinkKind.ADDRESS, LinkKind.PREFIX}
     shared = found({"ip": "10.1.2.3"}) & found({"ip": "10.1.2.99"})

@@ -344,6 +344,23 @@ def test_a_reasoning_block_is_foreign_when_any_known_part_of_its_issuer_differs(
     assert batch.block_foreign.tolist() == [foreign]
 
 
+@pytest.mark.parametrize(
+    ("issuer", "other"),
+    [
+        ("b/2/s/openai/m", "b/2"),  # accounts of one provider have equally many slashes
+        ("a/12/s", "a/12"),
+        ("a/1/t/m", ""),
+        ("a/1", ""),
+        ("/t/m", ""),
+        ("", ""),
+    ],
+)
+def test_a_block_of_another_account_names_both_accounts_and_no_other_block_does(issuer: str, other: str) -> None:
+    batch = one(account_id="a/1", session_id="s", model="m", reasoning_block_hash="h", reasoning_block_issuer=issuer)
+    named = [hash64(other, KEY), hash64("a/1", KEY)] if other else [0, 0]
+    assert [*batch.block_of.tolist(), *batch.block_by.tolist()] == named
+
+
 def test_an_unknown_session_says_nothing_about_the_issuer() -> None:
     assert one(reasoning_block_issuer="a1/s/m").block_foreign.tolist() == [0]
     assert one(reasoning_block_issuer="a1/s/n").block_foreign.tolist() == [1]

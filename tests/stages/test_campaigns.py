@@ -129,6 +129,56 @@ def flagged(findings: Sequence[Finding]) -> set[str]:
 
 # -- stories ------------------------------------------------------------------------------------
 
+ISSUER = LinkKind.ISSUER
+KEY = 7  # of `value_of`: an issuer is known by the hash of its account
+
+
+def presents(blocks: Callable[[int], Sequence[tuple[str, str]]]) -> Asks:
+    """Blocks (who presents it, whose it is), minute by minute; each presenter asks something of its own with it."""
+
+    def asks(minute: int) -> list[Row]:
+        rows = [
+            [(who, ISSUER, whose), (who, ISSUER, who), (who, T, f"of {who}", minute)] for who, whose in blocks(minute)
+        ]
+        return [row for three in rows for row in three]
+
+    return asks
+
+
+def replayed(blocks: Callable[[int], Sequence[tuple[str, str]]], **more: Any) -> list[Finding]:
+    (records,) = candidates_of(recorded(presents(blocks), **more))
+    return findings_of(partition_of(hash_key=KEY), records)
+
+
+def test_reasoning_blocks_that_go_round_among_new_accounts_are_a_campaign_though_nothing_else_is_shared() -> None:
+    """Two of forty present a block of another one every five minutes: known once ten hang together."""
+
+    def pool(minute: int) -> list[tuple[str, str]]:
+        first = minute // 5 * 2
+        return [(HARVEST[i * 7 % 40], HARVEST[(i * 7 + 7) % 40]) for i in (first, first + 1)]
+
+    findings = replayed(pool, hours=3)
+    first = next(finding for finding in findings if finding.severity != "watch")
+    assert first.time_ms - START <= 40 * MINUTE
+    assert first.reasons[0].signal in {"spread", "exchange"}
+    assert flagged(findings) == set(HARVEST)
+
+
+def test_who_moved_to_a_new_account_takes_its_blocks_along_and_is_no_campaign() -> None:
+    """Twenty at the same hour, with every block that they had, and each from one account to one."""
+    moves = list(zip(HARVEST[:20], HARVEST[20:], strict=True))
+    assert not replayed(lambda _: moves)
+
+
+def test_blocks_that_come_with_a_tool_are_presented_by_accounts_of_all_ages_who_are_no_campaign() -> None:
+    assert not flagged(replayed(lambda minute: [(who, "author") for who in PEOPLE[minute % 7 :: 7]]))
+
+
+def test_colleagues_at_one_place_who_go_on_with_each_others_sessions_are_watched_at_most() -> None:
+    office = HARVEST[:12]
+    ring = list(zip(office, [*office[1:], office[0]], strict=True))
+    assert not flagged(replayed(lambda _: ring, room=office, hours=8))
+
 
 @cache
 def the_harvest() -> tuple[Finding, ...]:

@@ -315,6 +315,17 @@ def test_a_shared_payment_goes_on_whatever_the_ages() -> None:
     assert found.links.kind.tolist() == [P]
 
 
+def test_an_issuer_of_presented_blocks_goes_on_from_the_first_account_until_many_of_all_ages_present_its_blocks() -> (
+    None
+):
+    """As they do when a tool comes with recorded examples."""
+    assert len(candidates_of(["h1"], LinkKind.ISSUER)[-1].edges.link) == 1
+    assert not len(candidates_of(["h1"], LinkKind.BLOCK)[-1].edges.link)
+    many = [f"p{i}" for i in range(12)]
+    assert len(candidates_of(many[:9], LinkKind.ISSUER, common_accounts=10)[-1].edges.link) == 9
+    assert not len(candidates_of(many, LinkKind.ISSUER, common_accounts=10)[-1].edges.link)
+
+
 def test_after_the_first_only_the_edges_that_changed_go_on() -> None:
     partition, crowd = LinkPartition(curious(sources=1)), Crowd(0, created)
     partition.absorb(crowd.step(FIRST_STEP, [(name, T, 0) for name in NAMES[:5]]))

@@ -60,12 +60,17 @@ class ExpectedCampaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class ExpectedAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Findings about single accounts: at least so many of those that are named, or that are of the campaign."""
+    """Findings about single accounts: at least so many of those that are named, or that are of the campaign.
+
+    A campaign speaks for the accounts it holds, so none about them follows (`detector.alert.accounts`): one counts too
+    when a campaign finding of `severity` or above adds it and gives a reason of `spoken_for_by`.
+    """
 
     name: str  # an account id or a campaign id
     kind: Kind
     severity: Severity
     least_accounts: int = 1
+    spoken_for_by: tuple[str, ...] = ()
     within_hours: float  # of the account's own first exchange, for the first of them
     signals: tuple[str, ...]
 
@@ -276,8 +281,10 @@ class Telling:
             and RANK[finding.severity] >= RANK[expected.severity]
         ]
         accounts = {finding.subject for finding in found}
-        if len(accounts) < expected.least_accounts:
-            yield "accounts", f"{len(accounts)} found as {expected.kind}, at least {expected.least_accounts}"
+        held = {account for finding in self._speaking(expected) for account in finding.accounts_added} & named
+        if not accounts or len(accounts | held) < expected.least_accounts:
+            spoken = f" and {len(held - accounts)} spoken for" if expected.spoken_for_by else ""
+            yield "accounts", f"{len(accounts)} found as {expected.kind}{spoken}, at least {expected.least_accounts}"
             return
         hours = min((finding.time_ms - first_ms[finding.subject]) / HOUR_MS for finding in found)
         yield "within_hours", _over(round(hours, 1), expected.within_hours)
@@ -286,6 +293,17 @@ class Telling:
             if missing:
                 yield "signals", f"{finding.subject}: {missing}"
                 return
+
+    def _speaking(self, expected: ExpectedAccount) -> list[Finding]:
+        """Return the campaign findings that speak for accounts as loudly, for one of the reasons asked."""
+        return [
+            finding
+            for finding in self.findings
+            if finding.kind == "campaign"
+            and finding.state != "cleared"
+            and RANK[finding.severity] >= RANK[expected.severity]
+            and {reason.signal for reason in finding.reasons} & set(expected.spoken_for_by)
+        ]
 
 
 def _over(measured: float, most: float) -> str:
