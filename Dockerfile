@@ -13,6 +13,9 @@ COPY detector ./detector
 RUN /opt/detector/bin/pip install --no-deps --no-build-isolation . \
  && /opt/detector/bin/pip uninstall --yes hatchling editables pip \
  && /opt/detector/bin/python -m compileall -q /opt/detector/lib
+# What numba compiles too, and for any processor: nothing can be written where it runs.
+ENV NUMBA_CPU_NAME=generic NUMBA_CACHE_LOCATOR_CLASSES=detector.likeness.compiled.Shipped
+RUN cd / && /opt/detector/bin/python -c "from detector.likeness import sketch; sketch(['compile'], 0)"
 
 FROM python:3.13-slim-bookworm
 RUN python -m pip uninstall --yes pip \
@@ -21,6 +24,7 @@ RUN python -m pip uninstall --yes pip \
 COPY --from=build /opt/detector /opt/detector
 COPY deploy/detector.toml /etc/detector/detector.toml
 ENV PATH=/opt/detector/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV NUMBA_CPU_NAME=generic NUMBA_CACHE_LOCATOR_CLASSES=detector.likeness.compiled.Shipped
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 6066

@@ -4,9 +4,11 @@
     encode   Sketches -> strings               so that no text has to leave the gateway (`prompt_sketch`)
     decode   strings  -> Sketches, bad rows
 
-    words.py     texts -> masked words, one pass over the bytes of the batch
+    fold.py      texts -> bytes in one form, with and without case
+    words.py     bytes -> masked words
     columns.py   masked words -> template, head, tail, fragments, skeleton
     labels.py    masked words -> what kind of request it is; lexicon.py: classes of words for both
+    compiled.py  how the loops over bytes and words of these become machine code
 
 Two prompts are alike in as many ways as there are columns, because a campaign gives itself away in one of them and
 it is not known beforehand in which. Share of the prompts of public extracts that a column ties to at least four

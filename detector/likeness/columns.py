@@ -16,12 +16,14 @@ at 1 to 3 %. `tests/bench/likeness.py` measures it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import xxhash
 
 from detector.event import FRAGMENTS, I8, I64, U64, Mask
+from detector.likeness.compiled import entry, inlined
 from detector.likeness.lexicon import SKELETON_CLASSES
 from detector.likeness.words import SLOT, MaskedWords
 
@@ -40,16 +42,45 @@ SKELETON_LENGTHS: Final = (64, 512)  # words; coarse, because a paraphrase is so
 _ODD: Final = np.uint64(1)
 _MAX: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _MIX: Final = np.uint64(0xD6E8FEB86659FD93)
-_BASE: Final = 0x9E6C63D0876A9A47
+_BASE: Final = np.uint64(0x9E6C63D0876A9A47)
+_FIRST: Final = np.uint64(1)  # of the powers of _BASE
 
 
-def _powers(n: int) -> U64:
-    value = np.full(n, _BASE, np.uint64)
-    value[0] = 1
-    return np.multiply.accumulate(value)
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What n prompts may have in common, not yet keyed but for the choice of fragments; 0: nothing to be compared.
+
+    `template`   [n] the value of the whole masked sequence
+    `head`       [n] of the first masked words, where they are not most of the prompt
+    `tail`       [n] of the last ones
+    `fragments`  [n, FRAGMENTS] the smallest shingle under each of as many keyed orders
+    `skeleton`   [n] the set of the first SKELETON_CLASSES_KEPT distinct instruction classes, with a class of length
+    """
+
+    template: U64
+    head: U64
+    tail: U64
+    fragments: U64
+    skeleton: U64
 
 
-_POWERS: Final = _powers(1 << 14)
+def columns(words: MaskedWords, classes: I8, key: int) -> Columns:
+    """Return the columns of masked words with their lexicon classes."""
+    orders = key_words(key, "order", FRAGMENTS) | _ODD
+    return Columns(
+        *_columns(words.code, words.opens, words.first, words.words, classes, orders, SLOT, SKELETON_CLASSES)
+    )
+
+
+def keyed(columns: Columns, key: int) -> Columns:
+    """Return the form that only who knows the key can compute."""
+    return Columns(
+        template=_keyed(columns.template, key, "template"),
+        head=_keyed(columns.head, key, "head"),
+        tail=_keyed(columns.tail, key, "tail"),
+        fragments=_keyed(columns.fragments, key, "fragment"),
+        skeleton=_keyed(columns.skeleton, key, "skeleton"),
+    )
 
 
 def key_words(key: int, name: str, n: int) -> U64:
@@ -59,8 +90,8 @@ def key_words(key: int, name: str, n: int) -> U64:
     return np.array(values, np.uint64)
 
 
-def finish(value: U64, key: int, name: str) -> U64:
-    """Return the keyed form of unkeyed 64-bit values; 0 (unknown) stays 0 and nothing else becomes it."""
+def _keyed(value: U64, key: int, name: str) -> U64:
+    """Return 64-bit values under a key; 0 (unknown) stays 0 and nothing else becomes it."""
     first, second = key_words(key, name, 2)
     mixed: U64 = value ^ first
     mixed *= _MIX
@@ -74,108 +105,124 @@ def finish(value: U64, key: int, name: str) -> U64:
     return mixed
 
 
-def template(words: MaskedWords) -> U64:
-    """Return [n] the value of the whole masked sequence; 0 for a row without words."""
-    count = np.diff(words.first)
-    rank = np.arange(len(words.code)) - np.repeat(words.first[:-1], count)
-    value = np.zeros(len(count), np.uint64)
-    full = count > 0
-    if full.any():
-        value[full] = np.add.reduceat(words.code * _POWERS[rank], words.first[:-1][full])
-        value[full] |= _ODD  # never 0
-    return value
+@entry
+def _columns(
+    code: U64,
+    opens: Mask,
+    first: I64,
+    words: I64,
+    classes: I8,
+    orders: U64,
+    slot: np.uint64,
+    skeleton_classes: int,
+) -> tuple[U64, U64, U64, U64, U64]:
+    """Return the columns of Columns.
 
-
-def head(words: MaskedWords) -> U64:
-    """Return [n] the value of the first masked words; 0 where they would be most of the prompt."""
-    first = words.first[:-1]
-    at = first[:, None] + np.arange(HEAD_WORDS)
-    length, plain = _end_length(words, at, at + 1, HEAD_PLAIN_WORDS)
-    return _sequence(words, first, length, plain >= HEAD_PLAIN_WORDS)
-
-
-def tail(words: MaskedWords) -> U64:
-    """Return [n] the value of the last masked words; 0 where they would be most of the prompt."""
-    end = words.first[1:]
-    at = end[:, None] - np.arange(1, TAIL_WORDS + 1)
-    length, plain = _end_length(words, at, at, TAIL_PLAIN_WORDS)
-    return _sequence(words, end - length, length, plain >= TAIL_PLAIN_WORDS)
-
-
-def _end_length(words: MaskedWords, at: I64, border: I64, enough: int) -> tuple[I64, I64]:
-    """Return for each row how many of the words `at` (outermost first) to take, and how many of these are plain.
-
-    Taken is up to the first one whose `border` word begins a sentence, once `enough` are plain; or else all.
+    Bounds: every function below reads words of its own row only, [begin, end), which is within the columns.
     """
-    first, end = words.first[:-1, None], words.first[1:, None]
-    if not len(words.code):
-        nothing = np.zeros(len(at), np.int64)
-        return nothing, nothing
-    plain = np.cumsum((words.code.take(at, mode="clip") != SLOT) & (at >= first) & (at < end), axis=1)
-    stop = words.opens.take(border, mode="clip") & (border >= first) & (border < end) & (plain >= enough)
-    last = np.where(stop.any(axis=1), stop.argmax(axis=1), at.shape[1] - 1)
-    return last + 1, np.take_along_axis(plain, last[:, None], axis=1)[:, 0]
+    n = len(words)
+    template = np.zeros(n, np.uint64)
+    head = np.zeros(n, np.uint64)
+    tail = np.zeros(n, np.uint64)
+    fragments = np.zeros((n, len(orders)), np.uint64)
+    skeleton = np.zeros(n, np.uint64)
+    for row in range(n):
+        begin, end = first[row], first[row + 1]
+        if begin == end:
+            continue
+        template[row] = _value(code, begin, end)
+        head[row] = _head(code, opens, begin, end, slot)
+        tail[row] = _tail(code, opens, begin, end, slot)
+        _fragments(code, begin, end, slot, orders, fragments[row])
+        skeleton[row] = _skeleton(classes, begin, end, words[row], skeleton_classes)
+    return template, head, tail, fragments, skeleton
 
 
-def _sequence(words: MaskedWords, first: I64, length: I64, enough: Mask) -> U64:
-    """Return the value of `length` words from `first` on; 0 unless `enough` and some words stay outside."""
-    count = np.diff(words.first)
-    if not len(words.code):
-        return np.zeros(len(count), np.uint64)
-    offset = np.arange(HEAD_WORDS)
-    taken = words.code.take(first[:, None] + offset, mode="clip")
-    taken *= _POWERS[offset]
-    taken[offset >= length[:, None]] = 0
-    value: U64 = taken.sum(axis=1, dtype=np.uint64) | _ODD
-    value[~enough | (count < length + END_FREE_WORDS)] = 0
-    return value
+@inlined
+def _value(code: U64, begin: int, end: int) -> np.uint64:
+    """Return the value of a sequence of words: never 0."""
+    value = np.uint64(0)
+    power = _FIRST
+    for at in range(begin, end):
+        value += code[at] * power
+        power *= _BASE
+    return value | _ODD
 
 
-def fragments(words: MaskedWords, key: int) -> U64:
-    """Return [n, FRAGMENTS] the smallest shingle of each row under each of FRAGMENTS keyed orders; 0: none."""
-    count = np.diff(words.first)
-    smallest = np.zeros((len(count), FRAGMENTS), np.uint64)
-    full = np.flatnonzero(count > 0)
-    total = len(words.code) - SHINGLE + 1
-    if not len(full) or total < 1:
-        return smallest
-    shingle = words.code[:total].copy()
-    plain = (words.code != SLOT).view(np.int8)
-    plain_words = plain[:total].copy()
-    for i in range(1, SHINGLE):
-        shingle += words.code[i : total + i] * _POWERS[i]
-        plain_words += plain[i : total + i]
-    shingle ^= shingle >> np.uint64(32)
-    shingle *= _MIX
-    shingle ^= shingle >> np.uint64(29)
-    rank_left = np.repeat(words.first[1:], count)[:total] - np.arange(total)
-    void = (rank_left < SHINGLE) | (plain_words < SHINGLE_PLAIN_WORDS)
-    # Rows at the very end may start behind the last shingle: they have none.
-    full = full[words.first[full] < total]
-    for column, order in enumerate(key_words(key, "order", FRAGMENTS)):
-        ordered = shingle * (order | _ODD)
-        ordered[void] = _MAX
-        if len(full):
-            smallest[full, column] = np.minimum.reduceat(ordered, words.first[full])
-    smallest[smallest == _MAX] = 0
-    return smallest
+@inlined
+def _head(code: U64, opens: Mask, begin: int, end: int, slot: np.uint64) -> np.uint64:
+    """Return the value of the first words: up to where a sentence begins, once enough of them are no slots."""
+    plain = 0
+    at = begin
+    while at < min(begin + HEAD_WORDS, end):
+        plain += code[at] != slot
+        at += 1
+        if plain >= HEAD_PLAIN_WORDS and at < end and opens[at]:
+            break
+    if plain < HEAD_PLAIN_WORDS or end - at < END_FREE_WORDS:
+        return np.uint64(0)
+    return _value(code, begin, at)
 
 
-def skeleton(words: MaskedWords, classes: I8) -> U64:
-    """Return [n] the value of what is asked for; 0 where there is too little of it to say anything.
+@inlined
+def _tail(code: U64, opens: Mask, begin: int, end: int, slot: np.uint64) -> np.uint64:
+    """Return the value of the last words: back to one that begins a sentence, once enough of them are no slots."""
+    plain = 0
+    at = end
+    while at > max(end - TAIL_WORDS, begin):
+        at -= 1
+        plain += code[at] != slot
+        if plain >= TAIL_PLAIN_WORDS and opens[at]:
+            break
+    if plain < TAIL_PLAIN_WORDS or at - begin < END_FREE_WORDS:
+        return np.uint64(0)
+    return _value(code, at, end)
 
-    It is the set of the first SKELETON_CLASSES_KEPT distinct instruction classes and a coarse length class.
-    """
-    n = len(words.words)
-    at = np.flatnonzero((classes > 0) & (classes <= SKELETON_CLASSES))
-    row = np.repeat(np.arange(n), np.diff(words.first))[at]
-    never = np.int64(1) << 40
-    seen = np.full((n, SKELETON_CLASSES), never)
-    # Written backwards: the first occurrence is written last and stays.
-    seen[row[::-1], classes[at][::-1] - 1] = at[::-1]
-    latest = np.partition(seen, SKELETON_CLASSES_KEPT - 1, axis=1)[:, SKELETON_CLASSES_KEPT - 1 :][:, :1]
-    chosen = (seen <= latest) & (seen < never)
-    bits = (chosen << np.arange(SKELETON_CLASSES)).sum(axis=1)
-    value: U64 = (bits << 2 | np.searchsorted(SKELETON_LENGTHS, words.words, "right")).astype(np.uint64)
-    value[(chosen.sum(axis=1) < SKELETON_MIN_CLASSES) | (words.words < SKELETON_MIN_WORDS)] = 0
-    return value
+
+@inlined
+def _fragments(code: U64, begin: int, end: int, slot: np.uint64, orders: U64, smallest: U64) -> None:
+    """Put into `smallest` the smallest shingle under each order; those of hardly a plain word do not count."""
+    smallest[:] = _MAX
+    for at in range(begin, end - SHINGLE + 1):
+        plain = 0
+        for word in range(at, at + SHINGLE):
+            plain += code[word] != slot
+        if plain < SHINGLE_PLAIN_WORDS:
+            continue
+        shingle = np.uint64(0)
+        power = _FIRST
+        for word in range(at, at + SHINGLE):
+            shingle += code[word] * power
+            power *= _BASE
+        shingle ^= shingle >> np.uint64(32)
+        shingle *= _MIX
+        shingle ^= shingle >> np.uint64(29)
+        for column in range(len(orders)):
+            smallest[column] = min(smallest[column], shingle * orders[column])
+    for column in range(len(orders)):
+        if smallest[column] == _MAX:
+            smallest[column] = 0
+
+
+@inlined
+def _skeleton(classes: I8, begin: int, end: int, words: int, skeleton_classes: int) -> np.uint64:
+    """Return what is asked for: the first distinct instruction classes; 0 where there is too little to say anything."""
+    kept = 0
+    bits = np.uint64(0)
+    for at in range(begin, end):
+        kind = classes[at]
+        if not 0 < kind <= skeleton_classes:
+            continue
+        bit = _ODD << np.uint64(kind - 1)
+        if bits & bit:
+            continue
+        bits |= bit
+        kept += 1
+        if kept == SKELETON_CLASSES_KEPT:
+            break
+    if kept < SKELETON_MIN_CLASSES or words < SKELETON_MIN_WORDS:
+        return np.uint64(0)
+    length = np.uint64(0)
+    for bound in SKELETON_LENGTHS:
+        length += np.uint64(words >= bound)
+    return bits << np.uint64(2) | length

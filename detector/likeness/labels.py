@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from detector.event import F64, I8, I64
+from detector.event import F64, I8, I64, U64
+from detector.likeness.compiled import entry
 from detector.likeness.lexicon import CLASS_COUNT
 
 if TYPE_CHECKING:
@@ -75,30 +76,55 @@ class Features:
 
 def features(words: MaskedWords, classes: I8) -> Features:
     """Return the features of masked words with their lexicon classes."""
-    count = np.diff(words.first)
-    rank = np.arange(len(words.code)) - np.repeat(words.first[:-1], count)
-    left = np.repeat(count, count) - rank
-    taken = np.flatnonzero((rank < FIRST_WORDS) | (left <= LAST_WORDS))
-    word_first = np.searchsorted(taken, words.first)
-    code = words.code[taken]
-    single = (code * _SPREAD) >> _SHIFT
-    pair = np.empty_like(code)
-    pair[:-1] = ((code[1:] * _PAIR + code[:-1]) * _SPREAD) >> _SHIFT
-    by_word = np.stack((single, pair), axis=1).view(np.int64)
-    by_word[left[taken] == 1, 1] = NOTHING
+    return Features(*_features(words.code, words.first, classes, CLASS_COUNT))
 
-    kind = classes[taken].astype(np.int64)
-    known = np.flatnonzero(kind)
-    kind = kind[known]
-    class_first = np.searchsorted(known, word_first)
-    behind = np.repeat(class_first[1:], np.diff(class_first)) - np.arange(len(known))
-    by_class = np.full((len(known), 1 + REACH), NOTHING, np.int64)
-    by_class[:, 0] = WORD_FEATURES + kind
-    for ahead in range(1, REACH + 1):
-        here, there = kind[:-ahead], kind[ahead:]
-        code_of_pair = np.minimum(here, there) * CLASS_COUNT + np.maximum(here, there)
-        by_class[:-ahead, ahead] = np.where(behind[:-ahead] > ahead, WORD_FEATURES + code_of_pair, NOTHING)
-    return Features(np.diff(word_first), by_word.reshape(-1), word_first, by_class.reshape(-1), class_first)
+
+@entry
+def _features(code: U64, first: I64, classes: I8, class_count: int) -> tuple[I64, I64, I64, I64, I64]:
+    """Return the columns of Features.
+
+    Bounds: of a row at most FIRST_WORDS + LAST_WORDS words are taken, no more than it has, and no more are known.
+    """
+    n = len(first) - 1
+    room = min(len(code), n * (FIRST_WORDS + LAST_WORDS))
+    by_word = np.empty(2 * room, np.int64)
+    by_class = np.empty((1 + REACH) * room, np.int64)
+    counts = np.zeros(n, np.int64)
+    word_first = np.zeros(n + 1, np.int64)
+    class_first = np.zeros(n + 1, np.int64)
+    kinds = np.empty(FIRST_WORDS + LAST_WORDS, np.int64)
+    words = known = 0
+    for row in range(n):
+        begin, end = first[row], first[row + 1]
+        count = kind_count = 0
+        at = begin
+        while at < end:
+            after = at + 1
+            if after == begin + FIRST_WORDS:
+                after = max(after, end - LAST_WORDS)
+            by_word[2 * words] = np.int64(code[at] * _SPREAD >> _SHIFT)
+            by_word[2 * words + 1] = (
+                np.int64((code[after] * _PAIR + code[at]) * _SPREAD >> _SHIFT) if after < end else NOTHING
+            )
+            if classes[at]:
+                kinds[kind_count] = classes[at]
+                kind_count += 1
+            words += 1
+            count += 1
+            at = after
+        for here in range(kind_count):
+            by_class[known] = WORD_FEATURES + kinds[here]
+            for ahead in range(1, REACH + 1):
+                pair = NOTHING
+                if here + ahead < kind_count:
+                    one, other = kinds[here], kinds[here + ahead]
+                    pair = WORD_FEATURES + min(one, other) * class_count + max(one, other)
+                by_class[known + ahead] = pair
+            known += 1 + REACH
+        counts[row] = count
+        word_first[row + 1] = words
+        class_first[row + 1] = known // (1 + REACH)
+    return counts, by_word[: 2 * words], word_first, by_class[:known], class_first
 
 
 def pack(weights: Whole) -> I64:
@@ -113,8 +139,8 @@ def scores(found: Features, packed: I64, bias: Whole) -> F64:
     full = found.count > 0
     scale = np.sqrt(found.count[full])
     for number, table in enumerate(packed):
-        total = _row_sums(table, found.by_word, 2 * found.word_first)
-        total += _row_sums(table, found.by_class, (1 + REACH) * found.class_first)
+        total = _sums(table, found.by_word, 2 * found.word_first)
+        total += _sums(table, found.by_class, (1 + REACH) * found.class_first)
         for label in range(number * _PER_PACK, min((number + 1) * _PER_PACK, len(bias))):
             field = ((total + _FIELD // 2) & (_FIELD - 1)) - _FIELD // 2
             total = (total - field) >> _FIELD_BITS
@@ -122,11 +148,16 @@ def scores(found: Features, packed: I64, bias: Whole) -> F64:
     return result
 
 
-def _row_sums(table: I64, feature: I64, first: I64) -> I64:
+@entry
+def _sums(table: I64, feature: I64, first: I64) -> I64:
+    """Return for each row the sum of the table over its features.
+
+    Bounds: a feature is below FEATURES, the length of the table; `first` rises and ends with the features.
+    """
     total = np.zeros(len(first) - 1, np.int64)
-    full = first[:-1] < first[1:]
-    if full.any():
-        total[full] = np.add.reduceat(table.take(feature), first[:-1][full])
+    for row in range(len(total)):
+        for at in range(first[row], first[row + 1]):
+            total[row] += table[feature[at]]
     return total
 
 

@@ -1,4 +1,4 @@
-"""A batch of prompts to `Sketches`: chunks of the batch, one after the other, through words and columns."""
+"""A batch of prompts to `Sketches`: chunks of the batch, one after the other, from bytes to words to columns."""
 
 from __future__ import annotations
 
@@ -7,48 +7,35 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from detector.event import FRAGMENTS, Sketches
-from detector.likeness import columns
-from detector.likeness.labels import labels
-from detector.likeness.lexicon import classify
-from detector.likeness.words import digest, fold, mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CHUNK_BYTES: Final = 1 << 17  # so that the columns of a chunk stay in the processor's cache
+CHUNK_CHARS: Final = 1 << 17  # so that the columns of a chunk stay in the processor's cache
 
 
 def sketch(texts: Sequence[str | None], key: int) -> Sketches:
     """Return one row per text; None, "" and what has nothing visible are unknown rows.
 
     Any string will do, of any length and with any characters. The work is linear in what is read of a prompt
-    (`words.FIRST_CHARS`, `words.LAST_CHARS`), but for one fast hash over the rest. Only the low 64 bits of `key` count.
+    (`fold.FIRST_CHARS`, `fold.LAST_CHARS`), but for one fast hash over the rest. Only the low 64 bits of `key` count.
     """
     key &= 0xFFFF_FFFF_FFFF_FFFF
-    n = len(texts)
-    out = empty(n)
+    out = empty(len(texts))
     rows: list[int] = []
-    cased: list[bytes] = []
-    low: list[bytes] = []
-    digests: list[int] = []
+    taken: list[str] = []
     pending = 0
     for row, text in enumerate(texts):
         if not text:
             continue
-        with_case, lower = fold(text)
-        value = digest(text, lower, key)
-        if not value:
-            continue
         rows.append(row)
-        cased.append(with_case)
-        low.append(lower)
-        digests.append(value)
-        pending += len(lower)
-        if pending >= CHUNK_BYTES:
-            _fill(out, rows, cased, low, digests, key)
-            rows, cased, low, digests, pending = [], [], [], [], 0
+        taken.append(text)
+        pending += len(text)
+        if pending >= CHUNK_CHARS:
+            _fill(out, rows, taken, key)
+            rows, taken, pending = [], [], 0
     if rows:
-        _fill(out, rows, cased, low, digests, key)
+        _fill(out, rows, taken, key)
     return out
 
 
@@ -67,16 +54,26 @@ def empty(n: int) -> Sketches:
     )
 
 
-def _fill(out: Sketches, rows: list[int], cased: list[bytes], low: list[bytes], digests: list[int], key: int) -> None:
+def _fill(out: Sketches, rows: list[int], texts: list[str], key: int) -> None:
+    """Fill some rows; one with nothing visible has no words, and so stays unknown by itself."""
+    # Imported by who sketches text: numba costs a second and 130 MB, which a command without text shall not pay.
+    from detector.likeness.columns import columns, keyed  # noqa: PLC0415
+    from detector.likeness.fold import fold  # noqa: PLC0415
+    from detector.likeness.labels import labels  # noqa: PLC0415
+    from detector.likeness.lexicon import classify  # noqa: PLC0415
+    from detector.likeness.words import mask  # noqa: PLC0415
+
     at = np.array(rows)
-    words = mask(cased, low)
+    folded = fold(texts)
+    words = mask(folded)
     classes = classify(words.code)
-    out.known[at] = True
-    out.text[at] = np.array(digests, np.uint64)
-    out.template[at] = columns.finish(columns.template(words), key, "template")
-    out.head[at] = columns.finish(columns.head(words), key, "head")
-    out.tail[at] = columns.finish(columns.tail(words), key, "tail")
-    out.fragments[at] = columns.finish(columns.fragments(words, key), key, "fragment")
-    out.skeleton[at] = columns.finish(columns.skeleton(words, classes), key, "skeleton")
+    found = keyed(columns(words, classes, key), key)
+    out.text[at] = folded.digests(texts, key)
+    out.known[at] = out.text[at] != 0
+    out.template[at] = found.template
+    out.head[at] = found.head
+    out.tail[at] = found.tail
+    out.fragments[at] = found.fragments
+    out.skeleton[at] = found.skeleton
     out.words[at] = words.words
     out.labels[at] = labels(words, classes)

@@ -21,7 +21,7 @@ from detector.likeness.sketch import empty
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from detector.likeness.words import U8
+    from detector.likeness.fold import U8
 
 PREFIX: Final = "s1."
 _ROW: Final = np.dtype(

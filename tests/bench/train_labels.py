@@ -30,8 +30,9 @@ import numpy.typing as npt
 
 from detector.event import LABELS
 from detector.likeness import labels as classifier
+from detector.likeness.fold import fold
 from detector.likeness.lexicon import classify
-from detector.likeness.words import fold, mask
+from detector.likeness.words import mask
 
 F64 = npt.NDArray[np.float64]
 PER_SOURCE: Final = 300
@@ -119,8 +120,7 @@ def extracts(folder: Path, rng: np.random.Generator) -> list[Sample]:
 
 
 def read(samples: list[Sample]) -> classifier.Features:
-    folded = [fold(s.text) for s in samples]
-    words = mask([cased for cased, _ in folded], [low for _, low in folded])
+    words = mask(fold([s.text for s in samples]))
     return classifier.features(words, classify(words.code))
 
 

@@ -170,6 +170,16 @@ def test_the_final_image_is_not_root_and_has_nothing_to_build_with() -> None:
     assert "pip uninstall" in ran
 
 
+def test_the_image_brings_its_machine_code_and_finds_it_by_what_it_was_compiled_with() -> None:
+    """Nothing can be written where it runs (`test_compiled.py` does with a folder what the image does)."""
+    told = [what for word, what in dockerfile() if word == "ENV" and "NUMBA" in what]
+    assert len(told) == 2
+    assert told[0] == told[1]
+    assert "NUMBA_CPU_NAME=generic" in told[0]
+    assert "NUMBA_CACHE_LOCATOR_CLASSES=detector.likeness.compiled.Shipped" in told[0]
+    assert any("sketch(" in what for word, what in dockerfile() if word == "RUN")
+
+
 def test_what_the_image_is_made_of_is_there_and_not_ignored() -> None:
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for word, what in dockerfile():
