@@ -365,8 +365,8 @@ class Worker:
         topic, told_at = lane.feed.topic, time.monotonic()
         while True:
             await asyncio.sleep(_ROUND_SECONDS)
-            for tp in [tp for tp in sorted(self._started) if tp.topic == topic]:
-                await self._cared(tp)
+            # together: a commit waits half a dozen times, and each time for whatever batch is being absorbed
+            await asyncio.gather(*(self._cared(tp) for tp in sorted(self._started) if tp.topic == topic))
             if time.monotonic() - told_at >= _TELL_SECONDS:
                 told_at = time.monotonic()
                 held = {tp: self._holdings[tp].stored for tp in self._started if tp.topic == topic}
