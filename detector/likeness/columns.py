@@ -16,13 +16,13 @@ at 1 to 3 %. `tests/bench/likeness.py` measures it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import xxhash
 
-from detector.event import FRAGMENTS, I8, I64, U64, Mask
+from detector.event import FRAGMENTS, I8, I64, U64, Mask, Sketches
 from detector.likeness.compiled import entry, inlined
 from detector.likeness.lexicon import SKELETON_CLASSES
 from detector.likeness.words import SLOT, MaskedWords
@@ -46,53 +46,34 @@ _BASE: Final = np.uint64(0x9E6C63D0876A9A47)
 _FIRST: Final = np.uint64(1)  # of the powers of _BASE
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What n prompts may have in common, not yet keyed but for the choice of fragments; 0: nothing to be compared.
+def columns(words: MaskedWords, classes: I8, orders: U64) -> tuple[U64, U64, U64, U64, U64]:
+    """Return template, head, tail, fragments and skeleton, not yet keyed but for the choice of fragments.
 
-    `template`   [n] the value of the whole masked sequence
-    `head`       [n] of the first masked words, where they are not most of the prompt
-    `tail`       [n] of the last ones
-    `fragments`  [n, FRAGMENTS] the smallest shingle under each of as many keyed orders
-    `skeleton`   [n] the set of the first SKELETON_CLASSES_KEPT distinct instruction classes, with a class of length
+    `classes` are the words' in the lexicon, `orders` are fragment_orders(key).
     """
-
-    template: U64
-    head: U64
-    tail: U64
-    fragments: U64
-    skeleton: U64
+    return _columns(words.code, words.opens, words.first, words.words, classes, orders, SLOT, SKELETON_CLASSES)
 
 
-def columns(words: MaskedWords, classes: I8, key: int) -> Columns:
-    """Return the columns of masked words with their lexicon classes."""
-    orders = key_words(key, "order", FRAGMENTS) | _ODD
-    return Columns(
-        *_columns(words.code, words.opens, words.first, words.words, classes, orders, SLOT, SKELETON_CLASSES)
+def fragment_orders(key: int) -> U64:
+    """Return what to multiply shingles with, so that the smallest is another one for each key and fragment."""
+    return _key_words(key, "order", FRAGMENTS) | _ODD
+
+
+def keyed(found: Sketches, key: int) -> Sketches:
+    """Return the form that only who knows the key can compute; `text` is in it already."""
+    return replace(
+        found,
+        template=_keyed(found.template, key, "template"),
+        head=_keyed(found.head, key, "head"),
+        tail=_keyed(found.tail, key, "tail"),
+        fragments=_keyed(found.fragments, key, "fragment"),
+        skeleton=_keyed(found.skeleton, key, "skeleton"),
     )
-
-
-def keyed(columns: Columns, key: int) -> Columns:
-    """Return the form that only who knows the key can compute."""
-    return Columns(
-        template=_keyed(columns.template, key, "template"),
-        head=_keyed(columns.head, key, "head"),
-        tail=_keyed(columns.tail, key, "tail"),
-        fragments=_keyed(columns.fragments, key, "fragment"),
-        skeleton=_keyed(columns.skeleton, key, "skeleton"),
-    )
-
-
-def key_words(key: int, name: str, n: int) -> U64:
-    """Return n 64-bit words that only who knows the key can compute, different for every name."""
-    seed = key & 0xFFFF_FFFF_FFFF_FFFF
-    values = [xxhash.xxh3_64_intdigest(f"{name}{i}".encode(), seed) for i in range(n)]
-    return np.array(values, np.uint64)
 
 
 def _keyed(value: U64, key: int, name: str) -> U64:
     """Return 64-bit values under a key; 0 (unknown) stays 0 and nothing else becomes it."""
-    first, second = key_words(key, name, 2)
+    first, second = _key_words(key, name, 2)
     mixed: U64 = value ^ first
     mixed *= _MIX
     mixed ^= mixed >> np.uint64(32)
@@ -103,6 +84,13 @@ def _keyed(value: U64, key: int, name: str) -> U64:
     mixed[mixed == 0] = 1
     mixed[value == 0] = 0
     return mixed
+
+
+def _key_words(key: int, name: str, n: int) -> U64:
+    """Return n 64-bit words that only who knows the key can compute, different for every name."""
+    seed = key & 0xFFFF_FFFF_FFFF_FFFF
+    values = [xxhash.xxh3_64_intdigest(f"{name}{i}".encode(), seed) for i in range(n)]
+    return np.array(values, np.uint64)
 
 
 @entry
@@ -116,7 +104,7 @@ def _columns(
     slot: np.uint64,
     skeleton_classes: int,
 ) -> tuple[U64, U64, U64, U64, U64]:
-    """Return the columns of Columns.
+    """Return the columns.
 
     Bounds: every function below reads words of its own row only, [begin, end), which is within the columns.
     """

@@ -135,30 +135,34 @@ def pack(weights: Whole) -> I64:
 
 def scores(found: Features, packed: I64, bias: Whole) -> F64:
     """Return [n, labels] what is above 0 where the label applies; -inf for rows without words."""
-    result = np.full((len(found.count), len(bias)), -np.inf)
-    full = found.count > 0
-    scale = np.sqrt(found.count[full])
-    for number, table in enumerate(packed):
-        total = _sums(table, found.by_word, 2 * found.word_first)
-        total += _sums(table, found.by_class, (1 + REACH) * found.class_first)
-        for label in range(number * _PER_PACK, min((number + 1) * _PER_PACK, len(bias))):
-            field = ((total + _FIELD // 2) & (_FIELD - 1)) - _FIELD // 2
-            total = (total - field) >> _FIELD_BITS
-            result[full, label] = field[full] / scale + bias[label]
-    return result
+    return _scores(found.count, found.by_word, found.word_first, found.by_class, found.class_first, packed, bias)
 
 
 @entry
-def _sums(table: I64, feature: I64, first: I64) -> I64:
-    """Return for each row the sum of the table over its features.
+def _scores(
+    count: I64, by_word: I64, word_first: I64, by_class: I64, class_first: I64, packed: I64, bias: Whole
+) -> F64:
+    """Return the scores.
 
-    Bounds: a feature is below FEATURES, the length of the table; `first` rises and ends with the features.
+    Bounds: a feature is below FEATURES, the length of each table; the firsts rise and end with the features.
     """
-    total = np.zeros(len(first) - 1, np.int64)
-    for row in range(len(total)):
-        for at in range(first[row], first[row + 1]):
-            total[row] += table[feature[at]]
-    return total
+    result = np.full((len(count), len(bias)), -np.inf)
+    for row in range(len(count)):
+        if not count[row]:
+            continue
+        scale = np.sqrt(count[row])
+        for number in range(len(packed)):
+            table = packed[number]
+            total = 0
+            for at in range(2 * word_first[row], 2 * word_first[row + 1]):
+                total += table[by_word[at]]
+            for at in range((1 + REACH) * class_first[row], (1 + REACH) * class_first[row + 1]):
+                total += table[by_class[at]]
+            for label in range(number * _PER_PACK, min((number + 1) * _PER_PACK, len(bias))):
+                field = ((total + _FIELD // 2) & (_FIELD - 1)) - _FIELD // 2
+                total = (total - field) >> _FIELD_BITS
+                result[row, label] = field / scale + bias[label]
+    return result
 
 
 def labels(words: MaskedWords, classes: I8) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from detector.event import I8, U64
+from detector.likeness.compiled import entry
 from detector.likeness.words import codes
 
 INSTRUCTIONS: Final[dict[str, str]] = {
@@ -103,6 +104,15 @@ _BY_CODE, _BY_CLASS, _SALT = _table()
 
 def classify(code: U64) -> I8:
     """Return the class of each word: from 1 in the order of INSTRUCTIONS and TOPICS, 0 for any other word."""
-    address = ((code * _SALT) >> np.uint64(64 - TABLE_BITS)).view(np.int64)
-    found: I8 = _BY_CLASS[address] * (_BY_CODE[address] == code)
+    return _classify(code, _BY_CODE, _BY_CLASS, _SALT)
+
+
+@entry
+def _classify(code: U64, by_code: U64, by_class: I8, salt: np.uint64) -> I8:
+    """Return the class of each word. Bounds: an address has TABLE_BITS bits."""
+    found = np.zeros(len(code), np.int8)
+    for w in range(len(code)):
+        address = code[w] * salt >> np.uint64(64 - TABLE_BITS)
+        if by_code[address] == code[w]:
+            found[w] = by_class[address]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from detector.event import FRAGMENTS, Sketches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-CHUNK_CHARS: Final = 1 << 17  # so that the columns of a chunk stay in the processor's cache
+CHUNK_CHARS: Final = 1 << 15  # so that what is made of a chunk stays in the processor's cache
 
 
 def sketch(texts: Sequence[str | None], key: int) -> Sketches:
@@ -20,22 +21,12 @@ def sketch(texts: Sequence[str | None], key: int) -> Sketches:
     Any string will do, of any length and with any characters. The work is linear in what is read of a prompt
     (`fold.FIRST_CHARS`, `fold.LAST_CHARS`), but for one fast hash over the rest. Only the low 64 bits of `key` count.
     """
-    key &= 0xFFFF_FFFF_FFFF_FFFF
     out = empty(len(texts))
-    rows: list[int] = []
-    taken: list[str] = []
-    pending = 0
-    for row, text in enumerate(texts):
-        if not text:
-            continue
-        rows.append(row)
-        taken.append(text)
-        pending += len(text)
-        if pending >= CHUNK_CHARS:
-            _fill(out, rows, taken, key)
-            rows, taken, pending = [], [], 0
+    rows = [row for row, text in enumerate(texts) if text]
     if rows:
-        _fill(out, rows, taken, key)
+        found = _sketch([text for text in texts if text], key & 0xFFFF_FFFF_FFFF_FFFF)
+        for field in fields(Sketches):
+            getattr(out, field.name)[rows] = getattr(found, field.name)
     return out
 
 
@@ -54,26 +45,35 @@ def empty(n: int) -> Sketches:
     )
 
 
-def _fill(out: Sketches, rows: list[int], texts: list[str], key: int) -> None:
-    """Fill some rows; one with nothing visible has no words, and so stays unknown by itself."""
+def _sketch(texts: list[str], key: int) -> Sketches:
+    """Return the rows of some texts (at least one)."""
     # Imported by who sketches text: numba costs a second and 130 MB, which a command without text shall not pay.
-    from detector.likeness.columns import columns, keyed  # noqa: PLC0415
+    from detector.likeness.columns import columns, fragment_orders, keyed  # noqa: PLC0415
     from detector.likeness.fold import fold  # noqa: PLC0415
     from detector.likeness.labels import labels  # noqa: PLC0415
     from detector.likeness.lexicon import classify  # noqa: PLC0415
     from detector.likeness.words import mask  # noqa: PLC0415
 
-    at = np.array(rows)
-    folded = fold(texts)
-    words = mask(folded)
-    classes = classify(words.code)
-    found = keyed(columns(words, classes, key), key)
-    out.text[at] = folded.digests(texts, key)
-    out.known[at] = out.text[at] != 0
-    out.template[at] = found.template
-    out.head[at] = found.head
-    out.tail[at] = found.tail
-    out.fragments[at] = found.fragments
-    out.skeleton[at] = found.skeleton
-    out.words[at] = words.words
-    out.labels[at] = labels(words, classes)
+    orders = fragment_orders(key)
+    parts = []
+    for chunk in _chunks(texts):
+        folded = fold(chunk)
+        text = folded.digests(chunk, key)
+        words = mask(folded)
+        classes = classify(words.code)
+        # What has nothing visible has no words: its row is zeros by itself.
+        found = columns(words, classes, orders)
+        parts.append((text != 0, text, *found, words.words.astype(np.int32), labels(words, classes)))
+    return keyed(Sketches(*map(np.concatenate, zip(*parts, strict=True))), key)
+
+
+def _chunks(texts: list[str]) -> Iterator[list[str]]:
+    chunk, chars = [], 0
+    for text in texts:
+        chunk.append(text)
+        chars += len(text)
+        if chars >= CHUNK_CHARS:
+            yield chunk
+            chunk, chars = [], 0
+    if chunk:
+        yield chunk

@@ -29,7 +29,7 @@ from detector.likeness.columns import (
     SKELETON_MIN_WORDS,
     TAIL_PLAIN_WORDS,
     TAIL_WORDS,
-    key_words,
+    _key_words,
 )
 from detector.likeness.fold import FIRST_CHARS, LAST_CHARS, as_bytes
 from detector.likeness.lexicon import CLASS_COUNT, SKELETON_CLASSES, classify
@@ -331,7 +331,7 @@ def _mask_lists(slot: Mask, low: U8, start: I64, gap: I64) -> None:
 
 def finish(value: U64, key: int, name: str) -> U64:
     """Return the keyed form of unkeyed 64-bit values; 0 (unknown) stays 0 and nothing else becomes it."""
-    first, second = key_words(key, name, 2)
+    first, second = _key_words(key, name, 2)
     mixed: U64 = value ^ first
     mixed *= _MIX
     mixed ^= mixed >> np.uint64(32)
@@ -422,7 +422,7 @@ def fragments(words: MaskedWords, key: int) -> U64:
     void = (rank_left < SHINGLE) | (plain_words < SHINGLE_PLAIN_WORDS)
     # Rows at the very end may start behind the last shingle: they have none.
     full = full[words.first[full] < total]
-    for column, order in enumerate(key_words(key, "order", FRAGMENTS)):
+    for column, order in enumerate(_key_words(key, "order", FRAGMENTS)):
         ordered = shingle * (order | _ODD)
         ordered[void] = _MAX
         if len(full):
