@@ -50,8 +50,6 @@ _TYPOGRAPHY: Final = {
 _TYPOGRAPHY_CHARS: Final = tuple((chr(code), plain) for code, plain in _TYPOGRAPHY.items())
 
 
-_NEWLINE: Final = 10
-_LOWERCASE: Final = np.frombuffer(bytes(range(256)).lower(), np.uint8)
 _VISIBLE: Final = np.array([32 < char != 127 for char in range(256)], np.int64)
 
 
@@ -99,8 +97,7 @@ def fold(texts: Sequence[str]) -> Folded:
     np.cumsum([len(cased) + 1 for cased, _ in rows], out=first[1:])
     first[1:] += FRONT
     cased = _joined([cased for cased, _ in rows])
-    low = _joined([low for _, low in rows])
-    low, visible, visible_first = _lowered(low, first)
+    low, visible, visible_first = _lowered(_joined([low for _, low in rows]), first)
     return Folded(cased, low, first, visible, visible_first)
 
 
@@ -132,20 +129,20 @@ def as_bytes(text: str) -> tuple[bytes, bytes]:
 
 @entry
 def _lowered(rows: U8, first: I64) -> tuple[U8, U8, I64]:
-    """Return the rows with ASCII letters in lower case, and without blanks, with the bounds of the latter.
+    """Return the bytes with ASCII letters in lower case, and the rows of these without blanks, with their bounds.
 
-    Bounds: what is visible of a row is at most as long as it, so `count` never passes `at`.
+    Bounds: of the first n bytes at most n are visible.
     """
+    low = np.empty_like(rows)
+    for at in range(len(rows)):
+        char = rows[at]
+        low[at] = char + 32 if 65 <= char <= 90 else char
     n = len(first) - 1
-    low = np.full_like(rows, _NEWLINE)
-    visible = np.empty_like(rows)
+    visible = np.empty_like(low)
     visible_first = np.zeros(n + 1, np.int64)
     count = 0
     for row in range(n):
-        from_row, to_low = rows[first[row] : first[row + 1] - 1], low[first[row] : first[row + 1] - 1]
-        for at in range(len(from_row)):
-            char = _LOWERCASE[from_row[at]]
-            to_low[at] = char
+        for char in low[first[row] : first[row + 1] - 1]:
             visible[count] = char
             count += _VISIBLE[char]
         visible_first[row + 1] = count

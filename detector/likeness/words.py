@@ -151,9 +151,10 @@ def _mask(cased: U8, low: U8, row_at: I64) -> tuple[U64, Mask, I64, I64]:
         was_slot = False
         for w in range(count):
             slot = (state[w] & slots) != 0
-            code[kept] = SLOT if slot else _word_code(low, start[w], end[w])
+            word = _word_code(low, start[w], end[w])
+            code[kept] = SLOT if slot else word
             opens[kept] = opened[w]
-            kept += not (slot and was_slot)
+            kept += not (slot & was_slot)
             was_slot = slot
         first[row + 1] = kept
         words[row] = count
@@ -296,20 +297,18 @@ def _judge(cased: U8, low: U8, count: int, start: I64, end: I64, state: I64, ope
     """
     capitals = 0
     was_listed = False
+    last, past = -3, _END  # the end of the word before, and the class of what stands there: of none, a line's
     for w in range(count):
         at, after = start[w], end[w]
         behind, before = _CLASSES[cased[at - 1]], low[at - 1]
         ahead, follower = _CLASSES[cased[after]], low[after]
-        gap = at - end[w - 1] if w else 0
+        gap = at - last
         joined = gap == 1
-        opened = True
-        if w:
-            ends = (behind | _CLASSES[cased[end[w - 1]]]) & _END
-            opened = ends != 0 and (gap > 1 or before == _NEWLINE)
+        opened = ((behind | past) & _END != 0) & ((gap > 1) | (before == _NEWLINE))
         opens[w] = opened
-        if (behind | ahead) & _SIGIL or follower == _OPEN or (follower == _COLON and low[after + 1] == _SLASH):
+        if ((behind | ahead) & _SIGIL != 0) | (follower == _OPEN) | ((follower == _COLON) & (low[after + 1] == _SLASH)):
             state[w] |= _GLUED
-        if joined:
+        if joined & (before != _SPACE):
             if behind & _GLUE:
                 state[w] |= _GLUED
                 state[w - 1] |= _GLUED
@@ -318,16 +317,17 @@ def _judge(cased: U8, low: U8, count: int, start: I64, end: I64, state: I64, ope
                     state[w] |= _GLUED
                 if state[w] & _DIGITS:
                     state[w - 1] |= _GLUED
-        listed = gap == 2 and low[at - 2] == _COMMA
-        if listed and was_listed:  # so w is at least 2
+        listed = (gap == 2) & (low[at - 2] == _COMMA)
+        if listed & was_listed:  # so w is at least 2
             state[w - 2] |= _LISTED
             state[w - 1] |= _LISTED
             state[w] |= _LISTED
         was_listed = listed
-        if _CLASSES[cased[at]] & _UPPER and _CLASSES[cased[at + 1]] & _LOWER:
-            capitals += 1
-            if joined and before == _SPACE and not opened:
-                state[w] |= _NAME
+        capital = (_CLASSES[cased[at]] & _UPPER != 0) & (_CLASSES[cased[at + 1]] & _LOWER != 0)
+        capitals += capital
+        if capital & joined & (before == _SPACE) & (not opened):
+            state[w] |= _NAME
+        last, past = after, ahead
     return capitals
 
 
