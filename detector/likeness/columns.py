@@ -43,7 +43,7 @@ _ODD: Final = np.uint64(1)
 _MAX: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _MIX: Final = np.uint64(0xD6E8FEB86659FD93)
 _BASE: Final = np.uint64(0x9E6C63D0876A9A47)
-_FIRST: Final = np.uint64(1)  # of the powers of _BASE
+_POWERS: Final = np.multiply.accumulate(np.array([1] + [_BASE] * (SHINGLE - 1), np.uint64))
 
 
 def columns(words: MaskedWords, classes: I8, orders: U64) -> tuple[U64, U64, U64, U64, U64]:
@@ -109,6 +109,7 @@ def _columns(
     Bounds: every function below reads words of its own row only, [begin, end), which is within the columns.
     """
     n = len(words)
+    shingles = np.empty(len(code), np.uint64)
     template = np.zeros(n, np.uint64)
     head = np.zeros(n, np.uint64)
     tail = np.zeros(n, np.uint64)
@@ -121,7 +122,7 @@ def _columns(
         template[row] = _value(code, begin, end)
         head[row] = _head(code, opens, begin, end, slot)
         tail[row] = _tail(code, opens, begin, end, slot)
-        _fragments(code, begin, end, slot, orders, fragments[row])
+        _fragments(code, begin, end, slot, orders, shingles, fragments[row])
         skeleton[row] = _skeleton(classes, begin, end, words[row], skeleton_classes)
     return template, head, tail, fragments, skeleton
 
@@ -130,7 +131,7 @@ def _columns(
 def _value(code: U64, begin: int, end: int) -> np.uint64:
     """Return the value of a sequence of words: never 0."""
     value = np.uint64(0)
-    power = _FIRST
+    power = np.uint64(1)
     for at in range(begin, end):
         value += code[at] * power
         power *= _BASE
@@ -168,28 +169,32 @@ def _tail(code: U64, opens: Mask, begin: int, end: int, slot: np.uint64) -> np.u
 
 
 @inlined
-def _fragments(code: U64, begin: int, end: int, slot: np.uint64, orders: U64, smallest: U64) -> None:
-    """Put into `smallest` the smallest shingle under each order; those of hardly a plain word do not count."""
-    smallest[:] = _MAX
-    for at in range(begin, end - SHINGLE + 1):
-        plain = 0
-        for word in range(at, at + SHINGLE):
-            plain += code[word] != slot
-        if plain < SHINGLE_PLAIN_WORDS:
-            continue
+def _fragments(code: U64, begin: int, end: int, slot: np.uint64, orders: U64, shingles: U64, smallest: U64) -> None:
+    """Put into `smallest` the smallest shingle under each order, or 0; those of hardly a plain word do not count.
+
+    In steps, two of which work on several shingles at once.
+    """
+    row = code[begin:end]
+    for at in range(len(row) - SHINGLE + 1):
         shingle = np.uint64(0)
-        power = _FIRST
-        for word in range(at, at + SHINGLE):
-            shingle += code[word] * power
-            power *= _BASE
+        for i in range(SHINGLE):
+            shingle += row[at + i] * _POWERS[i]
         shingle ^= shingle >> np.uint64(32)
         shingle *= _MIX
         shingle ^= shingle >> np.uint64(29)
-        for column in range(len(orders)):
-            smallest[column] = min(smallest[column], shingle * orders[column])
+        shingles[at] = shingle
+    kept = 0
+    for at in range(len(row) - SHINGLE + 1):
+        plain = 0
+        for i in range(SHINGLE):
+            plain += row[at + i] != slot
+        shingles[kept] = shingles[at]  # kept <= at
+        kept += plain >= SHINGLE_PLAIN_WORDS
     for column in range(len(orders)):
-        if smallest[column] == _MAX:
-            smallest[column] = 0
+        least, order = _MAX, orders[column]
+        for shingle in shingles[:kept]:
+            least = min(least, shingle * order)
+        smallest[column] = least if least != _MAX else np.uint64(0)
 
 
 @inlined
