@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml
+# What numba compiles, some seconds, now rather than in the first process that meets a text.
+COMPILED := $(BIN)/python -c "from detector.likeness import sketch; sketch(['compile'], 0)"
 COMPOSE := docker compose
 
 DURATION ?=
@@ -141,9 +143,11 @@ $(BIN)/python:
 $(VENV)/.demo: requirements.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(COMPILED)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(COMPILED)
 	@touch $@ $(VENV)/.demo
