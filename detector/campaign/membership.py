@@ -15,10 +15,13 @@ much as the others, and long has been a customer, has the words for reasons of h
 Nor is a young one that mostly asks for other things, unless it does its part: an operator who resells
 accounts spreads the work over them, so each asks about as much in the campaign's words as the others do,
 where somebody who happens on a phrase asks hardly anything and a busy customer of the same kind of
-prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.) Who asks for little
-else, and several times as much as a member does, is told apart: such accounts join in company only, which is the
-campaign stage's to see. What a member does is the less of two: all that one asked, and what one asks a day for as many
-days as the account has been at it. So a customer who begins today is measured by a member's day.
+prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.)
+
+Two are told apart, and join in company only, which is the campaign stage's to see: who asks for little else, and
+several times as much as a member does; and who shares pieces of wording but no prompt, opening or ending as a whole,
+nor a payment, since a piece may be anybody's advice, or a benchmark's. (Where all share only pieces, all have company.)
+What a member does is the less of two: all that one asked, and what one asks a day for as many days as the account has
+been at it. So a customer who begins today is measured by a member's day.
 """
 
 from __future__ import annotations
@@ -72,6 +75,7 @@ _WEIGHT.flags.writeable = False
 _IDENTITY: Final = np.array([int(kind) for kind in IDENTITY])
 _PAID: Final = np.array([int(LinkKind.PAYMENT), int(LinkKind.BLOCK), int(LinkKind.ISSUER)])
 _WORDS: Final = np.array([int(kind) for kind in ASKED])
+_WHOLE: Final = np.array([int(kind) for kind in ASKED - {LinkKind.FRAGMENT}])
 
 
 def through(account: I64, kind: U8, count: I64 | I32, accounts: int) -> F64:
@@ -119,7 +123,7 @@ def belongs(
     pace: float,
     share_of_established: float,
 ) -> tuple[Mask, Mask]:
-    """Tell for each of A accounts whether it belongs, and whether it asks several times as much as a member does.
+    """Tell for each of A accounts whether it belongs, and whether it is to do so in company only (above).
 
     `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E], the edges to the
     campaign's links; `typical` is how many requests a member asks in its words, and `pace` how many a day, negative
@@ -140,11 +144,15 @@ def belongs(
     mixed = asked < DEVOTED * requests
     asked = np.where(busy & (trusted | mixed) | mixed & (asked < few), 0, asked)
     least = np.where(trusted, np.maximum(2, share_of_established * requests), LEAST_SHARE * requests)
-    paid = np.bincount(account[np.isin(kind, _PAID) & (purity > CLEAN)], minlength=len(age)) > 0
+    paid, whole = (
+        np.bincount(account[np.isin(kind, kinds) & (purity > CLEAN)], minlength=len(age)) > 0
+        for kinds in (_PAID, _WHOLE)
+    )
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
     profile = (kind == LinkKind.SHAPE) & proven
     devoted = np.bincount(account[profile], count[profile], len(age)) >= np.maximum(3, DEVOTED * requests)
-    return np.asarray(convinced | (devoted & ~trusted), np.bool_), np.asarray(busy, np.bool_)
+    apart = busy | (convinced & ~paid & ~whole)
+    return np.asarray(convinced | (devoted & ~trusted), np.bool_), np.asarray(apart, np.bool_)
 
 
 def _evidence(account: I64, kind: U8, purity: F64, count: I32, accounts: int) -> F64:

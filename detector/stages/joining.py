@@ -1,7 +1,7 @@
 """Which accounts join a campaign: each by what it shares, some only in company, nobody in their first minutes.
 
-its edges ─► membership.belongs ─► young and not busy: joins
-                                └► old, or busy: joins when several such do, and old ones after a day
+its edges ─► membership.belongs ─► young, and like a member: joins
+                                └► old, or told apart: joins when several such do, and old ones after a day
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from detector.stages.candidates import CandidateTables
 
 DAY_MS: Final = 86_400_000
 PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
+# so many that are old, or told apart, belong to a campaign that its other young ones give away:
 SEVERAL: Final = 3  # customers, and
-SEVERAL_OF: Final = (
-    0.05  # of the members: so many that are old, or busy, belong to a campaign that its other young ones give away
-)
+SEVERAL_OF: Final = 0.05  # of the members
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Joining:
     rows: I64  # of the accounts
     first_ms: I64  # first use of these links
     joins: Mask
-    young: Mask  # and not busy
+    young: Mask  # and not told apart
 
     def early(self, step_ms: int) -> Mask:
         """Tell who joins and came just now: a busy customer of the same words looks like a member then."""
@@ -61,7 +60,7 @@ def joining(
     first = np.full(len(rows), np.iinfo(np.int64).max)
     np.minimum.at(first, index, columns["first_ms"][edges])
     age = age_of(rows, first)
-    joins, busy = belongs(
+    joins, apart = belongs(
         index,
         tables.links["kind"][link],
         purity,
@@ -76,7 +75,7 @@ def joining(
         share_of_established=campaign.least_share,
     )
     joins &= tables.accounts["campaign"][rows] == 0
-    young = (age == 1) & ~busy
+    young = (age == 1) & ~apart
     if campaign.young + (joins & young).sum() >= least_accounts:
         waited = (age == 1) | (step_ms - first >= DAY_MS)
         joins = joins & young | _others_too(tables, campaign, rows, joins & ~young & waited)

@@ -153,6 +153,20 @@ def test_who_asks_several_times_as_much_in_the_words_as_a_member_does_is_told_ap
     assert not busy(10_000, -1.0)  # not known yet
 
 
+def test_who_shares_pieces_of_wording_and_no_whole_of_it_is_told_apart() -> None:
+    def apart(*links: tuple[LinkKind, float]) -> list[bool]:
+        own = columns([(0, kind, purity, 4) for kind, purity in links])
+        told = belongs(*own, np.array([YOUNG], np.int8), np.array([4]), np.ones(1), **AMONG, newborn=False)
+        return [bool(column[0]) for column in told]
+
+    pieces = [(LinkKind.FRAGMENT, 1.0)] * 4
+    assert apart(*pieces) == [True, True]
+    assert apart(*pieces, (H, 0.5)) == [True, True]  # an opening of the whole world's
+    assert apart(*pieces, (LinkKind.SKELETON, 1.0)) == [True, True]
+    assert apart(*pieces, (H, 1.0)) == [True, False]
+    assert apart(*pieces, (P, 1.0)) == [True, False]
+
+
 def test_the_days_of_an_account_are_those_between_its_first_use_and_its_last_and_one_at_least() -> None:
     hours = np.array([0, 60, 36, 5, 7])
     first = hours * 3_600_000 + 1_770_000_000_000

@@ -398,6 +398,22 @@ def test_one_or_two_new_customers_who_ask_many_times_as_much_as_the_others_have_
     assert flagged(told(harvest(), heavy, hours=8)) == {*HARVEST, *(busy if belong else [])}
 
 
+@pytest.mark.parametrize(("some", "belong"), [(["h90", "h91"], False), (["h90", "h91", "h92"], True)])
+def test_one_or_two_new_customers_whose_prompts_share_only_pieces_of_wording_stay_out(
+    some: list[str], belong: bool
+) -> None:
+    """A benchmark gives the advice that a harvest gives. Whoever paraphrases all of it has many such accounts."""
+
+    def pieces(minute: int) -> list[Row]:
+        asked = [*harvest()(minute), *harvest(some, "another")(minute)]
+        return [(who, F, f"piece {i}", item) for who, _, _, item in asked for i in range(8)]
+
+    def others(minute: int) -> list[Row]:
+        return [(who, T, f"of {who}", item) for who, _, _, item in harvest(some, "another")(minute)]
+
+    assert flagged(told(harvest(), pieces, others, hours=8)) == {*HARVEST, *(some if belong else [])}
+
+
 @pytest.mark.parametrize(("minutes", "belongs"), [(30, False), (5, True)])
 def test_who_comes_to_a_known_campaign_is_named_after_ten_minutes_in_which_a_busy_customer_shows(
     minutes: int, belongs: bool
