@@ -89,7 +89,8 @@ class AccountSettings:
     growth: float = 0.05  # an account is judged again when its requests grew by this share ...
     judge_again_ms: int = 1_800_000  # ... or after so long, at the end of a step in which it was active
     reasons: int = 6  # of the readings of an account that is told, the strongest
-    ids_per_generation: int = 4_000_000  # event ids per partition and twenty minutes, kept for an hour; 16 to 32 bytes each
+    # event ids per partition and twenty minutes, kept for an hour; 16 to 32 bytes each
+    ids_per_generation: int = 4_000_000
     hot_accounts: int = 1_000_000  # accounts in memory; the coldest wait in the store
     forget_days: float = 90.0  # an account without a request for so long is as if it never was, and leaves the store
     most_records: int = 4_000_000  # accounts of which the account topic's word is kept; those told of longest ago go
