@@ -148,7 +148,7 @@ class KafkaPublisher:
                     with _possible():
                         await producer.begin_transaction()
                     producer._txn_manager.wait_for_transaction_end().add_done_callback(_heard)  # noqa: SLF001
-                    await asyncio.gather(*[await self._fenced.queued(record) for record in records])
+                    await asyncio.gather(*[await self._fenced.sent(record, producer, broken) for record in records])
                     with _possible():
                         await _unless(broken, producer.commit_transaction())
             except BaseException:
@@ -171,7 +171,10 @@ class _Line:
         await asyncio.gather(*self._endings)
 
     async def queued(self, record: dict[str, Any]) -> asyncio.Future[Any]:
-        producer, broken = await self.started()
+        return await self.sent(record, *await self.started())
+
+    async def sent(self, record: dict[str, Any], producer: Any, broken: asyncio.Future[None]) -> asyncio.Future[Any]:
+        """Queue it with this producer, which may be the one of before: a transaction is one producer's."""
         try:
             sent: asyncio.Future[Any] = await _unless(broken, producer.send(**record))
         except KafkaError:

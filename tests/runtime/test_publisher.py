@@ -119,6 +119,27 @@ async def test_a_transaction_whose_sender_has_ended_is_begun_anew_by_the_next_pu
     await publisher.stop()
 
 
+async def test_a_transaction_whose_producer_breaks_between_two_records_is_not_gone_on_with_by_the_next_producer(
+    kafka_server: KafkaServer, own_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics.create(kafka_server.address, [Topic(own_name, 1)])
+    publisher = KafkaPublisher(kafka_server.address, {"verdicts": own_name}, transactions=own_name)
+    message = Message("verdicts", 0, "k", b"v")
+    producer, _ = await publisher._fenced.started()
+    send = producer.send
+
+    async def broken_after_it(**record: Any) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await send(**record)
+        publisher._fenced.broke(producer)
+        return sent
+
+    monkeypatch.setattr(producer, "send", broken_after_it)
+    with pytest.raises(Unavailable, match="the producer broke"):
+        await publisher.publish([message, message], ours)
+    await publisher.publish([message], ours)
+    await publisher.stop()
+
+
 async def test_a_record_of_endless_bad_lines_is_not_held_as_so_many_letters_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
