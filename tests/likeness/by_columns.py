@@ -7,7 +7,6 @@ that shares its tables of words and weights and its rules of Unicode, but no lin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
@@ -33,7 +32,7 @@ from detector.likeness.columns import (
 )
 from detector.likeness.fold import FIRST_CHARS, LAST_CHARS, as_bytes
 from detector.likeness.lexicon import CLASS_COUNT, SKELETON_CLASSES, classify
-from detector.likeness.words import LONG_WORD_BYTES, PIECE, SLOT, WRAPPED_SHARE
+from detector.likeness.words import LONG_WORD_BYTES, PIECE, SLOT, WRAPPED_SHARE, MaskedWords
 
 U8 = npt.NDArray[np.uint8]
 Pairs = tuple[I64, I64]
@@ -84,22 +83,6 @@ _POWERS: Final = _powers(1 << 14)
 _PAIR: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(64 - labels.WORD_BITS)
-
-
-@dataclass(frozen=True, slots=True)
-class MaskedWords:
-    """The words of n prompts after masking, row after row, a run of slots being one word.
-
-    `code`   [m] 64-bit codes, SLOT for a slot
-    `opens`  [m] the word begins a sentence or line
-    `first`  [n + 1] row r holds the words first[r]:first[r + 1]
-    `words`  [n] length in words before runs of slots were joined
-    """
-
-    code: U64
-    opens: Mask
-    first: I64
-    words: I64
 
 
 def sketch(texts: Sequence[str], key: int) -> Sketches:

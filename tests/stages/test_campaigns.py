@@ -336,6 +336,26 @@ def test_a_large_campaign_is_read_by_the_clock_less_often_in_proportion_to_its_e
         assert (campaign.read_ms == now_ms + after_ms) is is_read
 
 
+def test_whether_a_large_campaign_is_two_or_one_with_another_is_asked_less_often_in_proportion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(campaigns, "LARGE", 20)  # edges: it has 40
+    monkeypatch.setattr(campaigns, "in_two", lambda *_: asked.append("two"))
+    monkeypatch.setattr(CampaignPartition, "_unite", lambda *_: asked.append("one") or set())
+    state, campaign, *_ = loud_one(1.0)
+    asked.clear()
+    parted_ms = campaign.parted_ms
+    for hours in (6, 11, 12):
+        state._split(0, parted_ms + hours * HOUR)
+        assert asked == (["two"] if hours == 12 else [])
+    asked.clear()
+    state.links["owner"][:] = campaign.number  # nothing is left to be grouped
+    for step in (10, 20):
+        state._regroup(step, campaign.parted_ms)
+        assert asked == (["one"] if step == 20 else [])
+
+
 def test_nothing_after_the_time_of_a_finding_was_used() -> None:
     assert all(finding.last_seen_ms <= finding.time_ms for finding in the_harvest())
     times = [finding.time_ms for finding in the_harvest()]
