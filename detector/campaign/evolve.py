@@ -16,7 +16,7 @@ from typing import Final
 import xxhash
 
 from detector.campaign.group import Reading
-from detector.campaign.membership import PART
+from detector.campaign.membership import PART, Manner
 from detector.finding import Severity
 
 NOBODY_ELSE: Final = 0.8  # of a group that makes several campaigns one, or a link that one takes over, are members
@@ -48,7 +48,7 @@ class Campaign:
     read_at_edges: int = 0
     typical: float = -1.0  # requests of a member in its words, the median; -1 before they were counted
     pace: float = -1.0  # requests of a member in its words, a day, the median; -1 before they were counted
-    young: int = 0  # members that were young when they joined, and asked no more than is typical
+    joined: list[int] = field(default_factory=lambda: [0] * len(Manner))  # members, by their manner when they did
     asked: int = 0  # requests of its members through its links
     mixed: int = 0  # members that ask for other things in the main
     mixed_share: float = 0.0  # of what those ask, the campaign's, the median
@@ -130,7 +130,7 @@ def merge(into: Campaign, other: Campaign) -> None:
     into.severity = max(into.severity, other.severity, key=RANK.__getitem__)
     into.members |= other.members
     into.waiting |= other.waiting
-    into.young += other.young
+    into.joined = [a + b for a, b in zip(into.joined, other.joined, strict=True)]
     into.first_seen_ms = min(into.first_seen_ms, other.first_seen_ms)
     into.last_seen_ms = max(into.last_seen_ms, other.last_seen_ms)
     into.newborn = into.newborn or other.newborn
@@ -143,7 +143,7 @@ def merge(into: Campaign, other: Campaign) -> None:
 def split(old: Campaign, new: Campaign, step_ms: int) -> None:
     """Let the members of a new campaign leave the old one, of which they were a part."""
     old.members -= new.members
-    old.young = max(0, old.young - new.young)
+    old.joined = [a - b for a, b in zip(old.joined, new.joined, strict=True)]
     old.split_into = [*old.split_into, new.campaign_id][-MOST_NAMES:]
     new.split_from = [old.campaign_id]
     old.split_ms = new.split_ms = new.parted_ms = step_ms

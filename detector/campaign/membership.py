@@ -17,9 +17,10 @@ accounts spreads the work over them, so each asks about as much in the campaign'
 where somebody who happens on a phrase asks hardly anything and a busy customer of the same kind of
 prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.)
 
-Two are told apart, and join in company only, which is the campaign stage's to see: who asks for little else, and
-several times as much as a member does; and who shares pieces of wording but no prompt, opening or ending as a whole,
-nor a payment, since a piece may be anybody's advice, or a benchmark's. (Where all share only pieces, all have company.)
+Three are told apart by the `Manner` in which they belong, and join in company of their own manner only, which is the
+campaign stage's to see: who was there before; who asks for little else, and several times as much as a member does; and
+who shares pieces of wording but no prompt, opening or ending as a whole, nor a payment, since a piece may be anybody's
+advice, or a benchmark's. (Where all share only pieces, all have company.)
 What a member does is the less of two: all that one asked, and what one asks a day for as many days as the account has
 been at it. So a customer who begins today is measured by a member's day.
 """
@@ -27,6 +28,7 @@ been at it. So a customer who begins today is measured by a member's day.
 from __future__ import annotations
 
 import math
+from enum import IntEnum
 from typing import Final
 
 import numpy as np
@@ -47,6 +49,16 @@ LEAST_TYPICAL: Final = 5.0  # requests: what is typical is never taken for less,
 DEVOTED: Final = 0.5  # of its requests in the campaign's words: who asks less mostly asks for other things
 LEAST_SHARE: Final = 0.02  # of the requests of a young account, for it to belong
 _DAY_MS: Final = 86_400_000
+
+
+class Manner(IntEnum):
+    """How an account belongs: the last that holds."""
+
+    PLAIN = 0
+    AGED = 1  # it is not young
+    BUSY = 2
+    PIECES = 3  # all that it shares are pieces of wording
+
 
 _WEIGHT: Final = np.zeros(256)
 for _kind, _weight in {
@@ -122,8 +134,8 @@ def belongs(
     typical: float,
     pace: float,
     share_of_established: float,
-) -> tuple[Mask, Mask]:
-    """Tell for each of A accounts whether it belongs, and whether it is to do so in company only (above).
+) -> tuple[Mask, I8]:
+    """Tell for each of A accounts whether it belongs, and in which `Manner`.
 
     `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E], the edges to the
     campaign's links; `typical` is how many requests a member asks in its words, and `pace` how many a day, negative
@@ -151,8 +163,10 @@ def belongs(
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
     profile = (kind == LinkKind.SHAPE) & proven
     devoted = np.bincount(account[profile], count[profile], len(age)) >= np.maximum(3, DEVOTED * requests)
-    apart = busy | (convinced & ~paid & ~whole)
-    return np.asarray(convinced | (devoted & ~trusted), np.bool_), np.asarray(apart, np.bool_)
+    manner = np.where(age == 1, Manner.PLAIN, Manner.AGED).astype(np.int8)
+    manner[busy] = Manner.BUSY
+    manner[convinced & ~paid & ~whole] = Manner.PIECES
+    return np.asarray(convinced | (devoted & ~trusted), np.bool_), manner
 
 
 def _evidence(account: I64, kind: U8, purity: F64, count: I32, accounts: int) -> F64:

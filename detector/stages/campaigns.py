@@ -43,12 +43,13 @@ from detector.campaign.group import (
     typical,
 )
 from detector.campaign.link import WORDS
+from detector.campaign.membership import Manner
 from detector.campaign.observation import LinkKind
 from detector.campaign.parts import Part
 from detector.campaign.prevalence import age_class, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.weights import DEFAULT, Weights
-from detector.event import F64, I64, U64, Mask, hash64
+from detector.event import F64, I8, I64, U64, Mask, hash64
 from detector.finding import Finding, Severity
 from detector.stages.candidates import Bounds, CandidateTables, numbered
 from detector.stages.conduct import Conducts
@@ -252,8 +253,9 @@ class CampaignPartition:
         beyond = np.flatnonzero(joins)[max(0, self.settings.most_members - len(campaign.members)) :]
         joins[beyond] = False
         self.dropped["members"] += len(beyond)
-        campaign.young += int((joins & found.young).sum())
         self.accounts["campaign"][found.rows[joins]] = campaign.number
+        self.accounts["manner"][found.rows[joins]] = found.manner[joins]
+        campaign.joined = [a + b for a, b in zip(campaign.joined, _each(found.manner[joins]), strict=True)]
         campaign.members.update(key[joins].tolist())
         if joins.any():
             campaign.first_seen_ms = min(campaign.first_seen_ms, int(found.first_ms[joins].min()))
@@ -363,11 +365,8 @@ class CampaignPartition:
         own, takes = belongings(self.tables, old, part)
         new = self._found(step, own, self.edges["of"][own], newborn=old.newborn)
         new.severity = loud
-        rows, index = self.tables.people(own)
-        first = np.full(len(rows), np.iinfo(np.int64).max)
-        np.minimum.at(first, index, self.edges["first_ms"][own])
-        new.young = int((self._age(rows, first) == 1).sum())
         new.members = set(self.accounts.keys[part.accounts].tolist())
+        new.joined = _each(self.accounts["manner"][part.accounts])
         split(old, new, step_ms)
         self.campaigns[new.number] = new
         self.accounts["campaign"][part.accounts] = new.number
@@ -463,7 +462,7 @@ class CampaignPartition:
         if campaign.severity == "watch":  # who belongs is open still
             self._release(campaign)
             campaign.members.clear()
-            campaign.young = 0
+            campaign.joined = _each(np.zeros(0, np.int8))
         self._admit(campaign, edges, step_ms)
         own = edges[self.accounts["campaign"][self.edges["who"][edges]] == campaign.number]
         group, members, campaign.readings = self._read(edges, own, step_ms)
@@ -547,8 +546,7 @@ class CampaignPartition:
 
     def _finding(self, campaign: Campaign, step_ms: int, added: list[str], removed: list[str]) -> Finding:
         s = self.settings
-        members = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
-        members = members[members >= 0]
+        members = self._rows(campaign)
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
         names = ("requests", "output_tokens", "capabilities", "status", "status_ms")
         return compose(
@@ -565,6 +563,10 @@ class CampaignPartition:
             weights=s.weights,
             shadow=s.shadow,
         )
+
+    def _rows(self, campaign: Campaign) -> I64:
+        rows = self.accounts.lookup(np.array(sorted(campaign.members), np.uint64))
+        return rows[rows >= 0]
 
     def _names(self, keys: set[int]) -> list[str]:
         rows = self.accounts.lookup(np.array(sorted(keys), np.uint64))
@@ -600,8 +602,9 @@ class CampaignPartition:
         stale_ms = step_ms - int(self.settings.newborn_days * DAY_MS)
         gone = set(self.tables.forget(stale_ms, self._bounds, self.dropped).tolist())
         for campaign in self.campaigns.values() if gone else ():
-            campaign.members -= gone
-            campaign.young = min(campaign.young, len(campaign.members))
+            if not gone.isdisjoint(campaign.members):
+                campaign.members -= gone
+                campaign.joined = _each(self.accounts["manner"][self._rows(campaign)])
             campaign.announced -= gone
         self.dropped["alerts"] += self.alerts.forget(stale_ms)
 
@@ -648,6 +651,12 @@ class CampaignPartition:
 
 def _rarer(edges: int) -> int:
     return max(1, edges // LARGE)
+
+
+def _each(manner: I8) -> list[int]:
+    """Return how many accounts joined in each manner."""
+    each: list[int] = np.bincount(manner, minlength=len(Manner)).tolist()
+    return each
 
 
 class _Rest(msgspec.Struct, array_like=True):

@@ -71,6 +71,7 @@ class CandidateTables:
             capabilities=("<i4", len(CAPABILITIES)),
             labels=("<i4", len(LABELS)),
             campaign="<i4",
+            manner="i1",  # in which it joined that
             seen_ms="<i8",
             **COLUMNS,
         )

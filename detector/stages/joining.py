@@ -1,7 +1,7 @@
 """Which accounts join a campaign: each by what it shares, some only in company, nobody in their first minutes.
 
 its edges ─► membership.belongs ─► young, and like a member: joins
-                                └► old, or told apart: joins when several such do, and old ones after a day
+                                └► old, or told apart: joins when several of its manner do, and old ones after a day
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 
 from detector.campaign.evolve import Campaign
 from detector.campaign.group import units
-from detector.campaign.membership import belongs, days_between
+from detector.campaign.membership import Manner, belongs, days_between
 from detector.campaign.prevalence import proven
 from detector.event import F64, I8, I64, Mask
 from detector.stages.candidates import CandidateTables
 
 DAY_MS: Final = 86_400_000
 PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
-# so many that are old, or told apart, belong to a campaign that its other young ones give away:
+# so many of one manner belong to a campaign that its plain ones give away:
 SEVERAL: Final = 3  # customers, and
-SEVERAL_OF: Final = 0.05  # of the members
+SEVERAL_OF: Final = 0.05  # of them and the plain ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Joining:
     rows: I64  # of the accounts
     first_ms: I64  # first use of these links
     joins: Mask
-    young: Mask  # and not told apart
+    manner: I8  # a `Manner` each
 
     def early(self, step_ms: int) -> Mask:
         """Tell who joins and came just now: a busy customer of the same words looks like a member then."""
@@ -60,7 +60,7 @@ def joining(
     first = np.full(len(rows), np.iinfo(np.int64).max)
     np.minimum.at(first, index, columns["first_ms"][edges])
     age = age_of(rows, first)
-    joins, apart = belongs(
+    joins, manner = belongs(
         index,
         tables.links["kind"][link],
         purity,
@@ -75,19 +75,12 @@ def joining(
         share_of_established=campaign.least_share,
     )
     joins &= tables.accounts["campaign"][rows] == 0
-    young = (age == 1) & ~apart
-    if campaign.young + (joins & young).sum() >= least_accounts:
-        waited = (age == 1) | (step_ms - first >= DAY_MS)
-        joins = joins & young | _others_too(tables, campaign, rows, joins & ~young & waited)
-    return Joining(rows, first, joins, young)
-
-
-def _others_too(tables: CandidateTables, campaign: Campaign, rows: I64, joins: Mask) -> Mask:
-    """Tell which of the accounts (rows) that are not like its young ones join a campaign that those give away.
-
-    That is, when there are several of `joins`: an operator who has aged accounts, or spreads the work unevenly, has
-    many of them, where one or two old or busy customers among hundreds of new accounts have its words for reasons
-    of their own.
-    """
-    others = len(campaign.members) - campaign.young + units(tables.accounts["org"][rows[joins]])
-    return joins & (others >= max(SEVERAL, SEVERAL_OF * (campaign.young + others)))
+    plain = campaign.joined[Manner.PLAIN] + int((joins & (manner == Manner.PLAIN)).sum())
+    if plain >= least_accounts:
+        joins &= (age == 1) | (step_ms - first >= DAY_MS)
+        for like in (Manner.AGED, Manner.BUSY, Manner.PIECES):
+            mine = joins & (manner == like)
+            several = campaign.joined[like] + units(tables.accounts["org"][rows[mine]])
+            if several < max(SEVERAL, SEVERAL_OF * (campaign.joined[Manner.PLAIN] + several)):
+                joins &= ~mine
+    return Joining(rows, first, joins, manner)

@@ -107,10 +107,10 @@ def test_of_many_campaigns_that_one_was_merged_from_or_split_into_the_last_are_t
 
 
 def test_a_split_leaves_each_member_in_one_of_the_two_and_says_so_in_both() -> None:
-    old, new = campaign(1, range(30), young=20), campaign(2, range(10), young=8)
+    old, new = campaign(1, range(30), joined=[20, 9, 0, 1]), campaign(2, range(10), joined=[8, 1, 0, 1])
     split(old, new, 7)
     assert (old.members, new.members) == (set(range(10, 30)), set(range(10)))
-    assert (old.young, new.young) == (12, 8)
+    assert old.joined == [12, 8, 0, 0]
     assert (old.split_into, old.split_from) == (["c-2"], [])
     assert (new.split_from, new.split_into) == (["c-1"], [])
     assert old.split_ms == new.split_ms == 7

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.membership import belongs, days_between
+from detector.campaign.membership import Manner, belongs, days_between
 from detector.campaign.observation import LinkKind
 from detector.event import Mask
 
@@ -144,6 +144,7 @@ def test_who_asks_several_times_as_much_in_the_words_as_a_member_does_is_told_ap
                 pace=pace,
                 share_of_established=0.3,
             )[1][0]
+            == Manner.BUSY
         )
 
     assert [busy(count, 22.5) for count in (90, 91)] == [False, True]
@@ -154,17 +155,18 @@ def test_who_asks_several_times_as_much_in_the_words_as_a_member_does_is_told_ap
 
 
 def test_who_shares_pieces_of_wording_and_no_whole_of_it_is_told_apart() -> None:
-    def apart(*links: tuple[LinkKind, float]) -> list[bool]:
+    def manner(*links: tuple[LinkKind, float]) -> Manner:
         own = columns([(0, kind, purity, 4) for kind, purity in links])
-        told = belongs(*own, np.array([YOUNG], np.int8), np.array([4]), np.ones(1), **AMONG, newborn=False)
-        return [bool(column[0]) for column in told]
+        joins, told = belongs(*own, np.array([YOUNG], np.int8), np.array([4]), np.ones(1), **AMONG, newborn=False)
+        assert joins.all()
+        return Manner(told[0])
 
     pieces = [(LinkKind.FRAGMENT, 1.0)] * 4
-    assert apart(*pieces) == [True, True]
-    assert apart(*pieces, (H, 0.5)) == [True, True]  # an opening of the whole world's
-    assert apart(*pieces, (LinkKind.SKELETON, 1.0)) == [True, True]
-    assert apart(*pieces, (H, 1.0)) == [True, False]
-    assert apart(*pieces, (P, 1.0)) == [True, False]
+    assert manner(*pieces) == Manner.PIECES
+    assert manner(*pieces, (H, 0.5)) == Manner.PIECES  # an opening of the whole world's
+    assert manner(*pieces, (LinkKind.SKELETON, 1.0)) == Manner.PIECES
+    assert manner(*pieces, (H, 1.0)) == Manner.PLAIN
+    assert manner(*pieces, (P, 1.0)) == Manner.PLAIN
 
 
 def test_the_days_of_an_account_are_those_between_its_first_use_and_its_last_and_one_at_least() -> None:
@@ -215,7 +217,7 @@ def columns(edges):
 @given(EDGES, AGES, st.booleans())
 def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -> None:
     requests = np.full(5, 12, np.int64)
-    together, busy = belongs(*columns(edges), np.array(ages, np.int8), requests, np.ones(5), **AMONG, newborn=newborn)
+    together, manner = belongs(*columns(edges), np.array(ages, np.int8), requests, np.ones(5), **AMONG, newborn=newborn)
     for account in range(5):
         own = [(0, *edge[1:]) for edge in edges if edge[0] == account]
         alone = belongs(
@@ -226,7 +228,7 @@ def test_accounts_are_judged_each_by_its_own_edges(edges, ages, newborn: bool) -
             **AMONG,
             newborn=newborn,
         )
-        assert [column[0] for column in alone] == [together[account], busy[account]]
+        assert [column[0] for column in alone] == [together[account], manner[account]]
 
 
 @given(EDGES, AGES)

@@ -434,6 +434,22 @@ def test_one_or_two_new_customers_whose_prompts_share_only_pieces_of_wording_sta
     assert flagged(told(harvest(), pieces, others, hours=8)) == {*HARVEST, *(some if belong else [])}
 
 
+def test_those_who_belong_in_one_manner_are_no_company_for_those_who_do_in_another() -> None:
+    """An operator's aged accounts say nothing of a benchmark that gives the same advice, nor of a busy customer."""
+    busy, some = ["h90", "h91"], ["h92", "h93"]
+
+    def pieces(minute: int) -> list[Row]:
+        asked = [*harvest([*HARVEST, *OLD])(minute), *harvest(some, "another")(minute)]
+        return [(who, F, f"piece {i}", item) for who, _, _, item in asked for i in range(8)]
+
+    def others(minute: int) -> list[Row]:
+        own = [(who, T, f"of {who}", item) for who, _, _, item in harvest(some, "another")(minute)]
+        return [*own, *((who, T, "rare", f"{who} {minute} {i}") for who in busy for i in range(9))]
+
+    findings = told(harvest([*HARVEST, *OLD]), pieces, others, hours=27)
+    assert flagged(findings) == {*HARVEST, *OLD}
+
+
 @pytest.mark.parametrize(("minutes", "belongs"), [(30, False), (5, True)])
 def test_who_comes_to_a_known_campaign_is_named_after_ten_minutes_in_which_a_busy_customer_shows(
     minutes: int, belongs: bool
@@ -752,7 +768,7 @@ def test_a_campaign_has_so_many_members_and_the_others_are_counted() -> None:
     assert len(flagged(findings)) == 25
     assert max(finding.accounts_total for finding in findings) == 25
     assert state.dropped["members"] > 0
-    assert [campaign.young for campaign in state.campaigns.values()] == [25]  # who was refused is none
+    assert [campaign.joined for campaign in state.campaigns.values()] == [[25, 0, 0, 0]]  # who was refused is none
 
 
 def test_of_too_many_campaigns_the_more_convincing_one_stands() -> None:
