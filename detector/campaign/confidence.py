@@ -6,7 +6,7 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
 - what is over within an hour and a half is at most `watch`, unless it took more than a class could ask
-  (half of that time when it comes from all over and nobody asks what another asked: that is no class; at once
+  (half of that time when no network holds a third of it and nobody asks what another asked: that is no class; at once
   when its accounts present each other's reasoning blocks: time would show nothing that this does not);
   what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
   well pay for all of it; so must what is all on a model released that day: everybody tries the same things on it,
@@ -28,6 +28,7 @@ from detector.finding import Severity
 WARNING_AT: Final = 0.9
 CRITICAL_AT: Final = 0.97
 LEAST_UNITS: Final = 8  # unrelated accounts; those of one organisation count once
+FAR_APART: Final = 0.5  # strength of `spread`: three in ten from one network
 ALL_MOVED: Final = 0.8  # of what the accounts asked on the day of a release, as they do that are there for it
 UNKNOWN: Final = 0.3  # what an unavailable reading counts as
 
@@ -52,7 +53,7 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     hours = next((reading.value or 0.0 for reading in readings if reading.name == "duration"), 0.0)
     repeats = strength.get("work_list", math.nan) < 0.3  # NaN compares False: unknown is no repeat
     in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
-    far_apart = strength.get("spread", math.nan) >= 0.9 and strength.get("work_list", math.nan) >= 0.9
+    far_apart = strength.get("spread", math.nan) >= FAR_APART and strength.get("work_list", math.nan) >= 0.9
     of_all_ages = strength.get("young_surplus", math.nan) < 0.1  # NaN: unknown is not old
     uneven = of_all_ages and not strength.get("evenness", math.nan) >= 0.5
     few = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0) < LEAST_UNITS

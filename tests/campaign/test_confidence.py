@@ -87,14 +87,15 @@ def test_one_customer_with_many_accounts_is_watched_whatever_they_do() -> None:
 
 
 def test_what_is_over_within_an_hour_and_a_half_is_watched_unless_no_class_could_ask_so_much() -> None:
-    assert loud(hours=1.4, spread=0.8) == "watch"
-    assert loud(hours=1.4, spread=0.8, requests=5_000) == "critical"
-    assert loud(hours=1.5, spread=0.8) == "critical"
+    assert loud(hours=1.4, spread=0.4) == "watch"
+    assert loud(hours=1.4, spread=0.4, requests=5_000) == "critical"
+    assert loud(hours=1.5, spread=0.4) == "critical"
 
 
 def test_half_of_that_time_is_enough_where_nobody_could_sit_in_one_class() -> None:
     assert loud(hours=0.7) == "watch"
-    assert loud(hours=0.8) == "critical"
+    assert loud(hours=0.8) == loud(hours=0.8, spread=0.5) == "critical"
+    assert loud(hours=0.8, spread=0.4) == "watch"
     assert loud(hours=0.8, work_list=0.8) == "watch"
 
 

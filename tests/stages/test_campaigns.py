@@ -439,14 +439,16 @@ def test_those_who_belong_in_one_manner_are_no_company_for_those_who_do_in_anoth
     busy, some = ["h90", "h91"], ["h92", "h93"]
 
     def pieces(minute: int) -> list[Row]:
-        asked = [*harvest([*HARVEST, *OLD])(minute), *harvest(some, "another")(minute)]
+        asked = [*harvest()(minute), *harvest(some, "another")(minute)]
         return [(who, F, f"piece {i}", item) for who, _, _, item in asked for i in range(8)]
 
     def others(minute: int) -> list[Row]:
+        opening = [(who, LinkKind.HEAD, f"opening {link}", item) for who, _, link, item in asks(minute)]
         own = [(who, T, f"of {who}", item) for who, _, _, item in harvest(some, "another")(minute)]
-        return [*own, *((who, T, "rare", f"{who} {minute} {i}") for who in busy for i in range(9))]
+        return [*opening, *own, *((who, T, "rare", f"{who} {minute} {i}") for who in busy for i in range(9))]
 
-    findings = told(harvest([*HARVEST, *OLD]), pieces, others, hours=27)
+    asks = harvest([*HARVEST, *OLD])
+    findings = told(asks, pieces, others, hours=27)
     assert flagged(findings) == {*HARVEST, *OLD}
 
 

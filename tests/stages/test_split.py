@@ -96,6 +96,15 @@ def test_who_goes_over_is_named_by_the_new_one_before_the_old_one_lets_go() -> N
     assert the_split().index(new) < the_split().index(old)
 
 
+def test_each_of_the_two_knows_in_which_manner_its_members_joined() -> None:
+    state = partition_of()
+    findings_of(state, recording())
+    assert sorted(campaign.joined for campaign in state.campaigns.values() if campaign.severity != "watch") == [
+        [len(SECOND), 0, 0, 0],
+        [len(FIRST), 0, 0, 0],
+    ]
+
+
 def test_what_was_split_stays_so() -> None:
     assert len(loud(the_split())) == 2
     assert not [f for f in the_split() if f.state == "cleared" and f.severity != "watch"]
