@@ -52,7 +52,7 @@ HOUR_MS: Final = 3_600_000
 MOST_BY_CHANCE: Final = 0.7  # a campaign may be most of what stands out: then its own links still join
 JOINED_NATS: Final = 3.0
 MIXED_BELOW: Final = 0.5  # of its requests through the group's links, an account is a mixed member
-ONE_IN: Final = 25  # accounts is left out of how even they are, and that the one that asks most
+ONE_IN: Final = 25  # accounts may ask without measure, and say nothing of how even the others are
 MOST_LINKS_EACH: Final = 256  # of an account, when links are grouped
 TRADERS: Final = 4.0  # unrelated accounts that exchange reasoning blocks: no customer moves round in a ring of so many
 FIRST_PRODUCTS: Final = 50_000
@@ -329,7 +329,7 @@ def _work_list(group: GroupColumns) -> Reading:
 
 
 def _evenness(group: GroupColumns) -> Reading:
-    """Read how much their requests vary beyond chance, the few in a hundred who ask most left out.
+    """Read how much their requests vary beyond chance; the few in a hundred who ask most count as who comes next.
 
     One customer who asks a thousand times for what ends alike does not make a campaign uneven, nor does one account
     that the operator lets run: where people share a prompt, many more of them ask much.
@@ -339,7 +339,8 @@ def _evenness(group: GroupColumns) -> Reading:
     np.minimum.at(first, group.account, group.first_ms)
     begin, end = int(group.first_ms.min()), int(group.last_ms.max())
     counts = np.sort(counts[first <= begin + (end - begin) // 2])
-    counts = counts[: len(counts) - len(counts) // ONE_IN]
+    if few := len(counts) // ONE_IN:
+        counts[-few:] = counts[-few - 1]
     if len(counts) < 10 or counts.mean() < 2.5:
         return Reading(
             "evenness", float("nan"), None, 1.0, "too few requests for each account to tell how even they are"

@@ -287,7 +287,8 @@ def test_a_load_balancer_is_even_and_people_are_not() -> None:
 
 def test_one_in_twenty_five_who_asks_without_measure_does_not_make_a_campaign_uneven_and_two_do() -> None:
     def evenness(heavy: int) -> float:
-        return strength("evenness", group([T], {(0, account): 1_000 if account < heavy else 20 for account in range(49)}))
+        counts = {(0, account): 1_000 if account < heavy else 20 for account in range(49)}
+        return strength("evenness", group([T], counts))
 
     assert [evenness(heavy) for heavy in (0, 1, 2)] == [1, 1, 0]
 
