@@ -54,6 +54,9 @@ def joining(
 
     `share` is that of young accounts in the world, `age_of` tells the age class of account rows that began at
     such times.
+
+    An operator who has aged accounts, works unevenly, or paraphrases all of it, has many such accounts; one or two
+    among hundreds of plain ones have the words for reasons of their own.
     """
     link, columns = tables.edges["of"][edges], tables.edges
     rows, index = tables.people(edges)
