@@ -377,11 +377,14 @@ class CampaignPartition:
 
     def _standing(self, step_ms: int) -> tuple[Mask, Mask]:
         """Tell which links stand out by the youth of their accounts, and which by their own."""
-        link = np.arange(len(self.links))
         exchanged = (self.links["kind"] == LinkKind.ISSUER) & (self.links["used"] > 1)
-        by_youth = (self.links["surprise"] > 8.0) | exchanged  # a ring surprises as a whole
-        by_youth &= self._purity(link, step_ms, newborn=False) >= PURE
-        return np.asarray(by_youth, np.bool_), np.asarray(~by_youth & self._recent(link, step_ms), np.bool_)
+        by_youth = np.asarray((self.links["surprise"] > 8.0) | exchanged, np.bool_)  # a ring surprises as a whole
+        surprising = np.flatnonzero(by_youth)
+        by_youth[surprising] = self._purity(surprising, step_ms, newborn=False) >= PURE
+        others = np.flatnonzero(~by_youth)
+        by_birth = np.zeros(len(by_youth), np.bool_)
+        by_birth[others] = self._recent(others, step_ms)
+        return by_youth, by_birth
 
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
         """Read one group; return the number of the campaign it founded or extended, 0 if neither."""
