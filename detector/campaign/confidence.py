@@ -12,7 +12,8 @@ for an ordinary group half the time. The rules of the house stand above the fit:
   well pay for all of it; so must what is all on a model released that day: everybody tries the same things on it,
   and many sign up to do so (a campaign that is there already moves half of its work, and is known by then);
 - what is no younger than the population must be spread evenly over its accounts: a new release of a popular
-  tool has users of all ages too, but a few of them use it much and most hardly;
+  tool has users of all ages too, but a few of them use it much and most hardly (half as evenly, where most have
+  several prompts that nobody had before: users of a new tool share one or two);
 - the many accounts of one organisation are one customer, not a campaign.
 """
 
@@ -55,7 +56,8 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     in_one_place = strength.get("spread", 1.0) <= 0.0  # NaN: unknown is not one place
     far_apart = strength.get("spread", math.nan) >= FAR_APART and strength.get("work_list", math.nan) >= 0.9
     of_all_ages = strength.get("young_surplus", math.nan) < 0.1  # NaN: unknown is not old
-    uneven = of_all_ages and not strength.get("evenness", math.nan) >= 0.5
+    several_new = strength.get("novelty", 0.0) >= 0.5  # which takes half of that evenness
+    uneven = of_all_ages and not several_new and not strength.get("evenness", math.nan) >= 0.5
     few = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0) < LEAST_UNITS
     pivot = next((reading.value for reading in readings if reading.name == "release_pivot"), None)
     crowd = in_one_place or (pivot is not None and pivot >= ALL_MOVED)

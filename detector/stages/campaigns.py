@@ -401,19 +401,35 @@ class CampaignPartition:
                     self._absorb_campaign(campaign, other, step_ms)
         else:
             group = self._columns(edges, link_rows, step_ms)
-            score = confidence(self._told(edges, read(group), step_ms), s.weights)
+            readings = self._told(edges, read(group), step_ms)
+            score = confidence(readings, s.weights)
             if score < s.watch_at or not self._has_room(score, step_ms):
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
             campaign.typical, campaign.pace = typical(group)
             if self._admit(campaign, edges, step_ms) < s.least_accounts:
                 self._release(campaign)
-                return 0
+                loud = severity(score, readings, int(attributed(group).sum()))
+                return self._outgrown(keys, link_rows, len(edges)) if loud != "watch" else 0
             self.campaigns[campaign.number] = campaign
             self.links["owner"][np.unique(link_rows)] = campaign.number
         if known and not self._attach(campaign, edges, link_rows, step_ms):
             return 0
         return campaign.number
+
+    def _outgrown(self, keys: U64, link_rows: I64, edges: int) -> int:
+        """Give the links of a loud group, of whose accounts too few are free, to the loud campaign nearly all in it.
+
+        That began with the first of a pool, and what the others share has outgrown it. Returns its number, 0 for none.
+        """
+        accounts = set(keys.tolist())
+        for campaign in self._holding(keys):
+            inside = len(campaign.members & accounts)
+            if campaign.severity != "watch" and inside >= NOBODY_ELSE * len(campaign.members):
+                self.links["owner"][np.unique(link_rows)] = campaign.number
+                campaign.touched += edges
+                return campaign.number
+        return 0
 
     def _holding(self, keys: U64) -> list[Campaign]:
         """Return the campaigns that hold any of these accounts, oldest first."""

@@ -34,7 +34,9 @@ def loud(
     **strengths: float,
 ) -> str:
     return severity(
-        score, readings({**FULL, "exchange": 0.0, **strengths}, hours=hours, units=units, moved=moved), requests
+        score,
+        readings({**FULL, "exchange": 0.0, "novelty": 0.0, **strengths}, hours=hours, units=units, moved=moved),
+        requests,
     )
 
 
@@ -79,6 +81,11 @@ def test_what_accounts_of_all_ages_use_must_be_spread_evenly_over_them() -> None
     assert loud(young_surplus=0.0) == "critical"
     assert loud(young_surplus=0.0, evenness=0.4) == loud(young_surplus=0.0, evenness=math.nan) == "watch"
     assert loud(young_surplus=math.nan, evenness=0.4) == loud(young_surplus=0.2, evenness=0.4) == "critical"
+
+
+def test_half_as_evenly_is_enough_where_most_have_several_prompts_that_nobody_had_before() -> None:
+    assert loud(young_surplus=0.0, evenness=0.3, novelty=0.5) == "critical"
+    assert loud(young_surplus=0.0, evenness=0.3, novelty=0.4) == "watch"
 
 
 def test_one_customer_with_many_accounts_is_watched_whatever_they_do() -> None:

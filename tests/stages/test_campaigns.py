@@ -452,6 +452,26 @@ def test_those_who_belong_in_one_manner_are_no_company_for_those_who_do_in_anoth
     assert flagged(findings) == {*HARVEST, *OLD}
 
 
+def test_a_campaign_that_began_with_a_part_of_a_pool_takes_over_what_the_pool_shares_later() -> None:
+    """Its own words are used no more, and too few others are young to be a campaign by themselves."""
+    begin, later = 26 * 60, 29 * 60  # when it is known what is new
+    first, others, old = HARVEST[:12], HARVEST[12:18], [who for who in PEOPLE if int(who[1:]) % 7][:24]
+    pool = [*first, *others, *old]
+
+    def begins(minute: int) -> Sequence[Row]:
+        return harvest([*first, *old[:2]], "first")(minute) if begin <= minute < later else []
+
+    def goes_on(minute: int) -> list[Row]:
+        """A fifth of what they ask: what the old ones ask besides keeps them out."""
+        asked = [(who, LinkKind.HEAD, f"opening {minute // 5 % 4}", f"{who} {minute}") for who in pool]
+        else_ = [(who, T, f"of {who}", f"{who} {minute} {i}") for who in pool for i in range(4)]
+        return [*asked, *else_] if minute >= later else []
+
+    findings = told(begins, goes_on, hours=32)
+    assert flagged(findings) == {*first, *others}
+    assert len({finding.subject for finding in findings}) == 1
+
+
 @pytest.mark.parametrize(("minutes", "belongs"), [(30, False), (5, True)])
 def test_who_comes_to_a_known_campaign_is_named_after_ten_minutes_in_which_a_busy_customer_shows(
     minutes: int, belongs: bool
