@@ -90,6 +90,12 @@ _WORDS: Final = np.array([int(kind) for kind in ASKED])
 _WHOLE: Final = np.array([int(kind) for kind in ASKED - {LinkKind.FRAGMENT}])
 
 
+def counted(manner: I8) -> list[int]:
+    """Return how many accounts belong in each manner."""
+    counts: list[int] = np.bincount(manner, minlength=len(Manner)).tolist()
+    return counts
+
+
 def through(account: I64, kind: U8, count: I64 | I32, accounts: int) -> F64:
     """Return for each account how many requests went through its edges' links.
 

@@ -43,18 +43,17 @@ from detector.campaign.group import (
     typical,
 )
 from detector.campaign.link import WORDS
-from detector.campaign.membership import Manner
-from detector.campaign.observation import LinkKind
+from detector.campaign.membership import counted
 from detector.campaign.parts import Part
 from detector.campaign.prevalence import age_class, purity
 from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.weights import DEFAULT, Weights
-from detector.event import F64, I8, I64, U64, Mask, hash64
+from detector.event import F64, I64, U64, Mask, hash64
 from detector.finding import Finding, Severity
-from detector.stages.candidates import Bounds, CandidateTables, numbered
+from detector.stages.candidates import PURE, Bounds, CandidateTables, numbered
 from detector.stages.conduct import Conducts
 from detector.stages.joining import PATIENCE_MS, Joining, joining
-from detector.stages.kinship import across, belongings, in_two, one_since
+from detector.stages.kinship import across, belongings, in_two, one_since, outgrown
 from detector.stages.waiting import Waiting
 
 HOUR_MS: Final = 3_600_000
@@ -67,8 +66,7 @@ REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 """At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
 _WORDS: Final = [int(kind) for kind in WORDS]
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
-PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
-COMMON_PROPERTY: Final = 0.5  # and a campaign loses the link
+COMMON_PROPERTY: Final = 0.5  # less pure than that, a link is lost to its campaign
 COUNTED: Final = (
     *("candidate_edges", "candidate_links", "candidate_accounts", "candidate_steps", "campaigns", "members", "alerts"),
 )  # what a bound took
@@ -255,7 +253,7 @@ class CampaignPartition:
         self.dropped["members"] += len(beyond)
         self.accounts["campaign"][found.rows[joins]] = campaign.number
         self.accounts["manner"][found.rows[joins]] = found.manner[joins]
-        campaign.joined = [a + b for a, b in zip(campaign.joined, _each(found.manner[joins]), strict=True)]
+        campaign.joined = [a + b for a, b in zip(campaign.joined, counted(found.manner[joins]), strict=True)]
         campaign.members.update(key[joins].tolist())
         if joins.any():
             campaign.first_seen_ms = min(campaign.first_seen_ms, int(found.first_ms[joins].min()))
@@ -265,7 +263,8 @@ class CampaignPartition:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
         changed: set[int] = set()
         free = self.links["owner"] == 0
-        for which, stands in zip(REGROUP_STEPS, self._standing(step_ms), strict=True):
+        standing = self.tables.standing(self.share, lambda links: self._recent(links, step_ms))
+        for which, stands in zip(REGROUP_STEPS, standing, strict=True):
             if self._due(which, int(self.links["used"][free & stands].sum()), step):
                 left = np.flatnonzero(stands & (self.links["owner"] == 0))
                 changed |= self._group(self.tables.edges_of(left), step, step_ms)
@@ -366,7 +365,7 @@ class CampaignPartition:
         new = self._found(step, own, self.edges["of"][own], newborn=old.newborn)
         new.severity = loud
         new.members = set(self.accounts.keys[part.accounts].tolist())
-        new.joined = _each(self.accounts["manner"][part.accounts])
+        new.joined = counted(self.accounts["manner"][part.accounts])
         split(old, new, step_ms)
         self.campaigns[new.number] = new
         self.accounts["campaign"][part.accounts] = new.number
@@ -374,17 +373,6 @@ class CampaignPartition:
         for campaign in (old, new):
             self._reread(campaign, step_ms)
         return new
-
-    def _standing(self, step_ms: int) -> tuple[Mask, Mask]:
-        """Tell which links stand out by the youth of their accounts, and which by their own."""
-        exchanged = (self.links["kind"] == LinkKind.ISSUER) & (self.links["used"] > 1)
-        by_youth = np.asarray((self.links["surprise"] > 8.0) | exchanged, np.bool_)  # a ring surprises as a whole
-        surprising = np.flatnonzero(by_youth)
-        by_youth[surprising] = self._purity(surprising, step_ms, newborn=False) >= PURE
-        others = np.flatnonzero(~by_youth)
-        by_birth = np.zeros(len(by_youth), np.bool_)
-        by_birth[others] = self._recent(others, step_ms)
-        return by_youth, by_birth
 
     def _consider(self, step: int, step_ms: int, edges: I64, link_rows: I64) -> int:
         """Read one group; return the number of the campaign it founded or extended, 0 if neither."""
@@ -410,26 +398,18 @@ class CampaignPartition:
             if self._admit(campaign, edges, step_ms) < s.least_accounts:
                 self._release(campaign)
                 loud = severity(score, readings, int(attributed(group).sum()))
-                return self._outgrown(keys, link_rows, len(edges)) if loud != "watch" else 0
+                old = outgrown(self._holding(keys), keys) if loud != "watch" else None
+                return self._give(old, link_rows, len(edges)) if old else 0
             self.campaigns[campaign.number] = campaign
-            self.links["owner"][np.unique(link_rows)] = campaign.number
+            self._give(campaign, link_rows, 0)
         if known and not self._attach(campaign, edges, link_rows, step_ms):
             return 0
         return campaign.number
 
-    def _outgrown(self, keys: U64, link_rows: I64, edges: int) -> int:
-        """Give the links of a loud group, of whose accounts too few are free, to the loud campaign nearly all in it.
-
-        That began with the first of a pool, and what the others share has outgrown it. Returns its number, 0 for none.
-        """
-        accounts = set(keys.tolist())
-        for campaign in self._holding(keys):
-            inside = len(campaign.members & accounts)
-            if campaign.severity != "watch" and inside >= NOBODY_ELSE * len(campaign.members):
-                self.links["owner"][np.unique(link_rows)] = campaign.number
-                campaign.touched += edges
-                return campaign.number
-        return 0
+    def _give(self, campaign: Campaign, link_rows: I64, touched: int) -> int:
+        self.links["owner"][np.unique(link_rows)] = campaign.number
+        campaign.touched += touched
+        return campaign.number
 
     def _holding(self, keys: U64) -> list[Campaign]:
         """Return the campaigns that hold any of these accounts, oldest first."""
@@ -481,7 +461,7 @@ class CampaignPartition:
         if campaign.severity == "watch":  # who belongs is open still
             self._release(campaign)
             campaign.members.clear()
-            campaign.joined = _each(np.zeros(0, np.int8))
+            campaign.joined = counted(np.zeros(0, np.int8))
         self._admit(campaign, edges, step_ms)
         own = edges[self.accounts["campaign"][self.edges["who"][edges]] == campaign.number]
         group, members, campaign.readings = self._read(edges, own, step_ms)
@@ -623,7 +603,7 @@ class CampaignPartition:
         for campaign in self.campaigns.values() if gone else ():
             if not gone.isdisjoint(campaign.members):
                 campaign.members -= gone
-                campaign.joined = _each(self.accounts["manner"][self._rows(campaign)])
+                campaign.joined = counted(self.accounts["manner"][self._rows(campaign)])
             campaign.announced -= gone
         self.dropped["alerts"] += self.alerts.forget(stale_ms)
 
@@ -670,12 +650,6 @@ class CampaignPartition:
 
 def _rarer(edges: int) -> int:
     return max(1, edges // LARGE)
-
-
-def _each(manner: I8) -> list[int]:
-    """Return how many accounts joined in each manner."""
-    each: list[int] = np.bincount(manner, minlength=len(Manner)).tolist()
-    return each
 
 
 class _Rest(msgspec.Struct, array_like=True):

@@ -19,6 +19,7 @@ from detector.campaign.candidate import Candidates
 from detector.campaign.group import GroupColumns
 from detector.campaign.link import IDENTITY, WORDS, mix
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
+from detector.campaign.prevalence import purity
 from detector.campaign.table import Table, cut
 from detector.event import I8, I32, I64, LABELS, U64, Mask, hash64
 from detector.stages.conduct import COLUMNS
@@ -32,6 +33,8 @@ _SORTED_EACH: Final = 32  # one row in so many is found sooner by sorting them t
 MOST_READ: Final = 1_000  # groups at a time
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _WORDS: Final = [int(kind) for kind in WORDS]
+SURPRISING: Final = 8.0  # nats
+PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
 MOSTLY_YOUNG: Final = 0.9  # a group with fewer young accounts may be known by its words being new
 HARVEST_LABELS: Final = [LABELS.index(name) for name in ("reasoning_extraction", "grading", "generation")]
 _FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
@@ -201,6 +204,21 @@ class CandidateTables:
         named = mix(self.accounts.keys[rows[account[edges]]], LinkKind.ISSUER)
         trades[account[edges[named == self.links.keys[links[link[edges]]]]]] = True
         return trades
+
+    def standing(self, young_share: float, recent: Callable[[I64], Mask]) -> tuple[Mask, Mask]:
+        """Tell which links stand out by the youth of their accounts, and which by their own.
+
+        `recent` tells which link rows are new.
+        """
+        links = self.links
+        exchanged = (links["kind"] == LinkKind.ISSUER) & (links["used"] > 1)
+        by_youth = np.asarray((links["surprise"] > SURPRISING) | exchanged, np.bool_)  # a ring surprises as a whole
+        rows = np.flatnonzero(by_youth)
+        by_youth[rows] = purity(links["young"][rows], links["established"][rows], young_share) >= PURE
+        others = np.flatnonzero(~by_youth)
+        by_birth = np.zeros(len(by_youth), np.bool_)
+        by_birth[others] = recent(others)
+        return by_youth, by_birth
 
     def worth(
         self, label: I64, link_rows: I64, of: I64, account: I64, count: I32, step_ms: int, growth: float, least: int

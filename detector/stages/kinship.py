@@ -22,7 +22,7 @@ from detector.campaign.link import ASKED, IDENTITY
 from detector.campaign.membership import CLEAN, through
 from detector.campaign.observation import LinkKind
 from detector.campaign.parts import Part, parts
-from detector.event import F64, I64
+from detector.event import F64, I64, U64
 from detector.stages.candidates import CandidateTables, numbered
 
 DAY_MS: Final = 24 * 3_600_000
@@ -60,6 +60,16 @@ def across(tables: CandidateTables, campaigns: dict[int, Campaign], purity: Call
     of_campaigns = in_own[pairs[0]] + asked
     much = asked >= MUCH * np.where(of_campaigns < MIXED_BELOW * every, of_campaigns, every)
     return accounts["campaign"][pairs[0][much]].astype(np.int64), pairs[1][much]
+
+
+def outgrown(campaigns: list[Campaign], keys: U64) -> Campaign | None:
+    """Return the first loud campaign nearly all of whose members are in a group of accounts (keys); None without.
+
+    It began with a part of a pool, and what the whole of that shares has outgrown it.
+    """
+    accounts = set(keys.tolist())
+    loud = (campaign for campaign in campaigns if campaign.severity != "watch")
+    return next((c for c in loud if len(c.members & accounts) >= NOBODY_ELSE * len(c.members)), None)
 
 
 def in_two(tables: CandidateTables, campaign: Campaign, step_ms: int, least: int) -> tuple[Part, Part] | None:
