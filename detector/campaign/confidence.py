@@ -6,7 +6,7 @@ for an ordinary group half the time. The rules of the house stand above the fit:
 - a group is no campaign unless unrelated accounts share *content or identity* (it would not be a group);
 - what repeats each other like a class or a benchmark is not a work list, whatever else it shows;
 - what is over within an hour and a half is at most `watch`, unless it took more than a class could ask
-  (half of that time when no network holds a third of it and nobody asks what another asked: that is no class; at once
+  (half of that time when no network holds three in ten and nobody asks what another asked: that is no class; at once
   when its accounts present each other's reasoning blocks: time would show nothing that this does not);
   what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
   well pay for all of it; so must what is all on a model released that day: everybody tries the same things on it,

@@ -381,7 +381,8 @@ class CampaignPartition:
         keys = self.accounts.keys[self.tables.people(edges)[0]]
         if len(keys) < s.least_accounts:
             return 0
-        known = belongs_to(set(keys.tolist()), self._holding(keys), s.overlap)
+        accounts = set(keys.tolist())
+        known = belongs_to(accounts, self._holding(keys), s.overlap)
         if known:
             campaign = known[0]
             for other in known[1:]:
@@ -398,7 +399,7 @@ class CampaignPartition:
             if self._admit(campaign, edges, step_ms) < s.least_accounts:
                 self._release(campaign)
                 loud = severity(score, readings, int(attributed(group).sum()))
-                old = outgrown(self._holding(keys), keys) if loud != "watch" else None
+                old = outgrown(self._holding(keys), accounts) if loud != "watch" else None
                 return self._give(old, link_rows, len(edges)) if old else 0
             self.campaigns[campaign.number] = campaign
             self._give(campaign, link_rows, 0)

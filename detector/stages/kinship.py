@@ -3,6 +3,7 @@
     two are one    half of the members of the smaller one ask much in the words of the other         `across`
     one is two     its accounts fall into parts that share no words (`campaign.parts`), nor payments,
                    nor reasoning blocks, for a day beside each other; each a campaign by itself       `in_two`
+    one has grown  a group that would be loud by itself holds nearly all of its members              `outgrown`
 
 Between them is much room, so that nothing goes back and forth. And two that were one have words in common from then:
 what nobody used since says nothing of now.
@@ -22,7 +23,7 @@ from detector.campaign.link import ASKED, IDENTITY
 from detector.campaign.membership import CLEAN, through
 from detector.campaign.observation import LinkKind
 from detector.campaign.parts import Part, parts
-from detector.event import F64, I64, U64
+from detector.event import F64, I64
 from detector.stages.candidates import CandidateTables, numbered
 
 DAY_MS: Final = 24 * 3_600_000
@@ -62,12 +63,11 @@ def across(tables: CandidateTables, campaigns: dict[int, Campaign], purity: Call
     return accounts["campaign"][pairs[0][much]].astype(np.int64), pairs[1][much]
 
 
-def outgrown(campaigns: list[Campaign], keys: U64) -> Campaign | None:
-    """Return the first loud campaign nearly all of whose members are in a group of accounts (keys); None without.
+def outgrown(campaigns: list[Campaign], accounts: set[int]) -> Campaign | None:
+    """Return the first loud campaign nearly all of whose members are in a group of accounts; None without.
 
     It began with a part of a pool, and what the whole of that shares has outgrown it.
     """
-    accounts = set(keys.tolist())
     loud = (campaign for campaign in campaigns if campaign.severity != "watch")
     return next((c for c in loud if len(c.members & accounts) >= NOBODY_ELSE * len(c.members)), None)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from detector.campaign.observation import LinkKind
-from tests.campaign.observed import HOUR, MINUTE, Row
-from tests.stages.test_campaigns import DAY, HARVEST, PEOPLE, START, F, T, flagged, harvest, told
+from tests.campaign.observed import DAY, HOUR, MINUTE, Row
+from tests.stages.test_campaigns import HARVEST, PEOPLE, START, F, T, flagged, harvest, told
 
 OLD = [who for who in PEOPLE if int(who[1:]) % 7][:4]
 
