@@ -23,7 +23,7 @@ import math
 from typing import Final
 
 from detector.campaign.group import Reading
-from detector.campaign.weights import Weights
+from detector.campaign.weights import READINGS, Weights
 from detector.finding import Severity
 
 WARNING_AT: Final = 0.9
@@ -41,10 +41,24 @@ def weight_of(weights: Weights, name: str) -> float:
 
 def confidence(readings: list[Reading], weights: Weights) -> float:
     """Return the confidence in 0..1."""
+    return _logistic(_odds(readings, weights))
+
+
+def at_most(readings: list[Reading], weights: Weights) -> float:
+    """Return the confidence that these readings could come to: with every other one at full strength."""
+    others = set(READINGS) - {reading.name for reading in readings}
+    return _logistic(_odds(readings, weights) + math.fsum(weight_of(weights, name) for name in others))
+
+
+def _odds(readings: list[Reading], weights: Weights) -> float:
     odds = weights.bias
     for reading in readings:
         strength = UNKNOWN if math.isnan(reading.strength) else reading.strength
         odds += weight_of(weights, reading.name) * strength
+    return odds
+
+
+def _logistic(odds: float) -> float:
     return 1 / (1 + math.exp(-odds))
 
 

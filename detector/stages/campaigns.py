@@ -19,7 +19,7 @@ import numpy as np
 from detector.alert.accounts import AccountAlerts, AccountAlertSettings
 from detector.campaign import candidate
 from detector.campaign.candidate import Candidates
-from detector.campaign.confidence import confidence, severity
+from detector.campaign.confidence import at_most, confidence, severity
 from detector.campaign.dossier import compose
 from detector.campaign.evolve import (
     MOST_NAMES,
@@ -42,18 +42,16 @@ from detector.campaign.group import (
     read,
     typical,
 )
-from detector.campaign.link import WORDS
 from detector.campaign.membership import counted
 from detector.campaign.parts import Part
-from detector.campaign.prevalence import age_class, purity
-from detector.campaign.prevalence import newborn as recently_born
 from detector.campaign.weights import DEFAULT, Weights
-from detector.event import F64, I64, U64, Mask, hash64
+from detector.event import F64, I64, U64, hash64
 from detector.finding import Finding, Severity
 from detector.stages.candidates import PURE, Bounds, CandidateTables, numbered
 from detector.stages.conduct import Conducts
 from detector.stages.joining import PATIENCE_MS, Joining, joining
 from detector.stages.kinship import across, belongings, in_two, one_since, outgrown
+from detector.stages.population import Population
 from detector.stages.waiting import Waiting
 
 HOUR_MS: Final = 3_600_000
@@ -64,7 +62,6 @@ PARTED_MS: Final = 6 * HOUR_MS  # between two looks whether a loud campaign is t
 LARGE: Final = 500_000  # edges; of more, all that goes through them by the clock is done less often in proportion
 REGROUP_STEPS: Final = {"young": 10, "recent": 60}
 """At the latest, links are grouped anew that stand out by the youth of their accounts, and those that are new: many."""
-_WORDS: Final = [int(kind) for kind in WORDS]
 LET_GO_AT: Final = 0.5  # of `watch_at`: below, a campaign on watch is let go; between, it still holds its accounts
 COMMON_PROPERTY: Final = 0.5  # less pure than that, a link is lost to its campaign
 COUNTED: Final = (
@@ -113,10 +110,9 @@ class CampaignPartition:
         self._observer = observer
         self.waiting = Waiting(settings.sources, settings.most_waiting_bytes)
         self.dropped = dict.fromkeys(COUNTED, 0)
-        self.share = 0.15
-        self.start_ms = -1
+        self.population = Population(settings.established_days, settings.newborn_days)
         self._bounds = Bounds(settings.most_edges, settings.most_links, settings.most_accounts)
-        self.tables = CandidateTables(settings.hash_key)
+        self.tables = CandidateTables(settings.hash_key, self.population)
         self.accounts, self.links, self.edges = self.tables.accounts, self.tables.links, self.tables.edges
         self.conducts = Conducts(self.accounts)
         self.campaigns: dict[int, Campaign] = {}
@@ -141,11 +137,11 @@ class CampaignPartition:
     def _close(self, step: int, values: list[bytes]) -> list[Finding]:
         records = sorted(map(candidate.decode, values), key=lambda record: (record.source, record.step))
         step_ms = (step + 1) * self.settings.cadence_ms
-        self.share = float(np.mean([record.young_share for record in records]))
-        self.start_ms = min(record.stream_start_ms for record in records)
+        self.population.share = float(np.mean([record.young_share for record in records]))
+        self.population.start_ms = min(record.stream_start_ms for record in records)
         rows = [self._learn(record, step_ms) for record in records]
         told = [self.tables.merge(record, accounts) for record, accounts in zip(records, rows, strict=True)]
-        self.conducts.refresh(step_ms, lambda rows: self._age(rows, np.full(len(rows), step_ms)) == 2)
+        self.conducts.refresh(step_ms, lambda rows: self.tables.ages(rows, np.full(len(rows), step_ms)) == 2)
         touched = np.unique(np.concatenate(told))
         changed = self._grow(touched, step_ms)
         changed |= self._regroup(step, step_ms)
@@ -167,7 +163,7 @@ class CampaignPartition:
     def _learn(self, record: Candidates, step_ms: int) -> I64:
         """Take over what a record says of accounts; return their rows."""
         rows = self.tables.learn(record.facts, step_ms)
-        self.conducts.learn(record, rows, self.start_ms, step_ms)
+        self.conducts.learn(record, rows, self.population.start_ms, step_ms)
         for account, model, count in record.models:
             number = int(self.accounts["campaign"][rows[account]])
             if number:
@@ -179,27 +175,11 @@ class CampaignPartition:
         model = model if model in models or len(models) < MOST_NAMES else "other"
         models[model] = models.get(model, 0) + count
 
-    def _purity(self, link_rows: I64, step_ms: int, *, newborn: bool) -> F64:
-        """Return how far the links are the campaign's alone: by the youth of their accounts, or by their own."""
-        clean = purity(self.links["young"][link_rows], self.links["established"][link_rows], self.share)
-        if newborn:
-            clean[np.isin(self.links["kind"][link_rows], _WORDS) & self._recent(link_rows, step_ms)] = 1.0
-        return clean
-
     def _own_purity(self, link_rows: I64, step_ms: int) -> F64:
         """Return how far links of campaigns are their owner's alone: new words too, if that is what gave it away."""
         new = [number for number, campaign in self.campaigns.items() if campaign.newborn]
-        by_youth, by_birth = (self._purity(link_rows, step_ms, newborn=newborn) for newborn in (False, True))
+        by_youth, by_birth = (self.tables.purity(link_rows, step_ms, newborn=newborn) for newborn in (False, True))
         return np.where(np.isin(self.links["owner"][link_rows], new), by_birth, by_youth)
-
-    def _recent(self, link_rows: I64, step_ms: int) -> Mask:
-        window_ms = int(self.settings.newborn_days * DAY_MS)
-        return recently_born(self.links["born_ms"][link_rows], self.start_ms + DAY_MS, step_ms, window_ms)
-
-    def _age(self, account_rows: I64, at_ms: I64) -> Any:
-        established_ms = int(self.settings.established_days * DAY_MS)
-        created, seen = self.accounts["created_ms"][account_rows], self.accounts["first_seen_ms"][account_rows]
-        return age_class(created, seen, at_ms, self.start_ms + DAY_MS, established_ms)
 
     def _grow(self, touched: I64, step_ms: int) -> set[int]:
         """Let accounts that newly use a campaign's links join it; return the campaigns with news."""
@@ -223,9 +203,7 @@ class CampaignPartition:
         """Return who joins by these edges; nobody, where what was loud reads as a campaign no more."""
         if campaign.severity != "watch" and campaign.score < self.settings.watch_at:
             edges = edges[:0]
-        pure = self._purity(self.edges["of"][edges], step_ms, newborn=campaign.newborn)
-        least = self.settings.least_accounts
-        return joining(self.tables, campaign, edges, pure, self.share, self._age, step_ms, least)
+        return joining(self.tables, campaign, edges, step_ms, self.settings.least_accounts)
 
     def _admit_anew(self, campaign: Campaign, edges: I64, step_ms: int) -> None:
         """Admit who waited for long enough, and who belongs by these touched edges, if by all its edges it does."""
@@ -263,7 +241,7 @@ class CampaignPartition:
         """Group the links that no campaign owns, read the groups, and found or extend campaigns."""
         changed: set[int] = set()
         free = self.links["owner"] == 0
-        standing = self.tables.standing(self.share, lambda links: self._recent(links, step_ms))
+        standing = self.tables.standing(step_ms)
         for which, stands in zip(REGROUP_STEPS, standing, strict=True):
             if self._due(which, int(self.links["used"][free & stands].sum()), step):
                 left = np.flatnonzero(stands & (self.links["owner"] == 0))
@@ -389,8 +367,11 @@ class CampaignPartition:
                 if not apart(campaign, other) and one_since(self.tables, campaign, other, edges, s.overlap):
                     self._absorb_campaign(campaign, other, step_ms)
         else:
-            group = self._columns(edges, link_rows, step_ms)
-            readings = self._told(edges, read(group), step_ms)
+            group = self.tables.group(edges, link_rows, step_ms)
+            readings = read(group)
+            if not self._observer and at_most(readings, s.weights) < s.watch_at:
+                return 0  # however its accounts behave otherwise
+            readings = self._told(edges, readings, step_ms)
             score = confidence(readings, s.weights)
             if score < s.watch_at or not self._has_room(score, step_ms):
                 return 0
@@ -400,16 +381,16 @@ class CampaignPartition:
                 self._release(campaign)
                 loud = severity(score, readings, int(attributed(group).sum()))
                 old = outgrown(self._holding(keys), accounts) if loud != "watch" else None
-                return self._give(old, link_rows, len(edges)) if old else 0
+                return self._take_over(old, edges, link_rows) if old else 0
             self.campaigns[campaign.number] = campaign
-            self._give(campaign, link_rows, 0)
+            self.links["owner"][link_rows] = campaign.number
         if known and not self._attach(campaign, edges, link_rows, step_ms):
             return 0
         return campaign.number
 
-    def _give(self, campaign: Campaign, link_rows: I64, touched: int) -> int:
-        self.links["owner"][np.unique(link_rows)] = campaign.number
-        campaign.touched += touched
+    def _take_over(self, campaign: Campaign, edges: I64, link_rows: I64) -> int:
+        self.links["owner"][link_rows] = campaign.number
+        campaign.touched += len(edges)
         return campaign.number
 
     def _holding(self, keys: U64) -> list[Campaign]:
@@ -433,7 +414,7 @@ class CampaignPartition:
         member = self.accounts["campaign"][self.edges["who"][edges]] == campaign.number
         least = self.settings.overlap if campaign.severity == "watch" else NOBODY_ELSE
         mostly = np.bincount(link, member) >= least * np.bincount(link)
-        mostly &= self._purity(rows, step_ms, newborn=campaign.newborn) >= PURE
+        mostly &= self.tables.purity(rows, step_ms, newborn=campaign.newborn) >= PURE
         self.links["owner"][rows[mostly]] = campaign.number
         campaign.touched += int(mostly[link].sum())
         return bool(mostly.any())
@@ -453,7 +434,7 @@ class CampaignPartition:
         """Read a campaign afresh over those of its links that are still its own, and admit, escalate or dissolve it."""
         campaign.touched = 0
         owned = np.flatnonzero(self.links["owner"] == campaign.number)
-        self.links["owner"][owned[self._purity(owned, step_ms, newborn=campaign.newborn) < COMMON_PROPERTY]] = 0
+        self.links["owner"][owned[self.tables.purity(owned, step_ms, newborn=campaign.newborn) < COMMON_PROPERTY]] = 0
         edges = self.tables.edges_of(np.flatnonzero(self.links["owner"] == campaign.number))
         if not len(edges):
             if campaign.severity == "watch":
@@ -482,8 +463,8 @@ class CampaignPartition:
     def _read(self, edges: I64, own: I64, step_ms: int) -> tuple[GroupColumns, GroupColumns | None, list[Reading]]:
         """Return the group of these edges, its members, whose edges are `own`, and how it reads."""
         shared, shared_rows = self.tables.sharing_content(edges, self.edges["of"][edges])
-        group = self._columns(shared, shared_rows, step_ms)
-        members = self._columns(own, self.edges["of"][own], step_ms) if len(own) else None
+        group = self.tables.group(shared, shared_rows, step_ms)
+        members = self.tables.group(own, self.edges["of"][own], step_ms) if len(own) else None
         return group, members, self._told(shared, read(group, members), step_ms)
 
     def _dissolve(self, campaign: Campaign, step_ms: int) -> None:
@@ -526,9 +507,6 @@ class CampaignPartition:
         if self._observer:
             self._observer(self._names(set(self.accounts.keys[rows].tolist())), readings)
         return readings
-
-    def _columns(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
-        return self.tables.group(edges, link_rows, self.share, self._age, lambda links: self._recent(links, step_ms))
 
     # -- output -----------------------------------------------------------------------------
 
@@ -616,8 +594,8 @@ class CampaignPartition:
         sets = [(sorted(c.members), sorted(c.announced)) for _, c in sorted(self.campaigns.items())]
         rest = _Rest(
             *self.waiting.dump(),
-            self.share,
-            self.start_ms,
+            self.population.share,
+            self.population.start_ms,
             self.tables.ids,
             campaigns,
             sets,
@@ -636,7 +614,7 @@ class CampaignPartition:
         """Become the dumped state."""
         rest = msgspec.msgpack.decode(parts["rest"], type=_Rest)
         self.waiting.load(rest.closed, rest.done, rest.waiting)
-        self.share, self.start_ms = rest.share, rest.start_ms
+        self.population.share, self.population.start_ms = rest.share, rest.start_ms
         self.campaigns = {
             c.number: replace(c, members=set(members), announced=set(announced))
             for c, (members, announced) in zip(rest.campaigns, rest.sets, strict=True)

@@ -9,7 +9,6 @@ are found by an index that is built anew when the edges have grown by an eighth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +18,10 @@ from detector.campaign.candidate import Candidates
 from detector.campaign.group import GroupColumns
 from detector.campaign.link import IDENTITY, WORDS, mix
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
-from detector.campaign.prevalence import purity
 from detector.campaign.table import Table, cut
-from detector.event import I8, I32, I64, LABELS, U64, Mask, hash64
+from detector.event import F64, I8, I32, I64, LABELS, U64, Mask, hash64
 from detector.stages.conduct import COLUMNS
+from detector.stages.population import Population
 
 _LINK_COLUMNS: Final = (
     *("kind", "born_ms", "accounts", "young", "established", "surprise", "items_sampled", "items_repeated"),
@@ -52,9 +51,10 @@ class Bounds:
 class CandidateTables:
     """Links, accounts and the edges between them."""
 
-    def __init__(self, hash_key: int) -> None:
-        """Start empty."""
+    def __init__(self, hash_key: int, population: Population | None = None) -> None:
+        """Start empty; how old accounts are, and how new links, is as the population says."""
         self._hash_key = hash_key
+        self.population = population or Population()
         self.ids: list[str] = []
         self.accounts = Table(
             created_ms="<i8",
@@ -150,25 +150,31 @@ class CandidateTables:
         place[order] = np.arange(len(rows))
         return rows[order], place[index]
 
-    def group(
-        self,
-        edges: I64,
-        link_rows: I64,
-        young_share: float,
-        age_of: Callable[[I64, I64], I8],
-        recent: Callable[[I64], Mask],
-    ) -> GroupColumns:
-        """Return the columns of a group: `link_rows` are the links of its edges.
+    def ages(self, accounts: I64, at_ms: I64) -> I8:
+        """Return the age class that accounts (rows) had at such times."""
+        created, seen = self.accounts["created_ms"][accounts], self.accounts["first_seen_ms"][accounts]
+        return self.population.ages(created, seen, at_ms)
 
-        `age_of` tells the age class of account rows that began at such times, `recent` which link rows are new.
-        """
+    def recent(self, links: I64, step_ms: int) -> Mask:
+        """Tell which links (rows) are new."""
+        return self.population.recent(self.links["born_ms"][links], step_ms)
+
+    def purity(self, links: I64, step_ms: int, *, newborn: bool) -> F64:
+        """Return how far links (rows) are a campaign's alone: by the youth of their accounts, or by their own."""
+        clean = self.population.purity(self.links["young"][links], self.links["established"][links])
+        if newborn:
+            clean[np.isin(self.links["kind"][links], _WORDS) & self.recent(links, step_ms)] = 1.0
+        return clean
+
+    def group(self, edges: I64, link_rows: I64, step_ms: int) -> GroupColumns:
+        """Return the columns of a group: `link_rows` are the links of its edges."""
         rows, account = self.people(edges)
         links, link = numbered(link_rows, len(self.links))
         first = np.full(len(rows), np.iinfo(np.int64).max)
         np.minimum.at(first, account, self.edges["first_ms"][edges])
         labels, asked = self.accounts["labels"][rows], self.accounts["requests_24h"][rows]
         totals = labels.sum(axis=1)
-        age = age_of(rows, first)
+        age = self.ages(rows, first)
         said = links[np.isin(self.links["kind"][links], _WORDS)]
         return GroupColumns(
             kind=self.links["kind"][links],
@@ -189,8 +195,8 @@ class CandidateTables:
             single_turn=np.minimum(1.0, self.accounts["single_turn_24h"][rows] / np.where(asked > 0, asked, np.nan)),
             trades=self._trades(rows, links, account, link),
             harvest_labels=np.where(totals > 0, labels[:, HARVEST_LABELS].sum(axis=1) / np.maximum(totals, 1), np.nan),
-            young_share=young_share,
-            newborn=bool(len(said) and recent(said).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
+            young_share=self.population.share,
+            newborn=bool(len(said) and self.recent(said, step_ms).mean() > 0.5 and (age == 1).mean() < MOSTLY_YOUNG),
         )
 
     def _trades(self, rows: I64, links: I64, account: I64, link: I64) -> Mask:
@@ -205,19 +211,16 @@ class CandidateTables:
         trades[account[edges[named == self.links.keys[links[link[edges]]]]]] = True
         return trades
 
-    def standing(self, young_share: float, recent: Callable[[I64], Mask]) -> tuple[Mask, Mask]:
-        """Tell which links stand out by the youth of their accounts, and which by their own.
-
-        `recent` tells which link rows are new.
-        """
+    def standing(self, step_ms: int) -> tuple[Mask, Mask]:
+        """Tell which links stand out by the youth of their accounts, and which by their own."""
         links = self.links
         exchanged = (links["kind"] == LinkKind.ISSUER) & (links["used"] > 1)
         by_youth = np.asarray((links["surprise"] > SURPRISING) | exchanged, np.bool_)  # a ring surprises as a whole
         rows = np.flatnonzero(by_youth)
-        by_youth[rows] = purity(links["young"][rows], links["established"][rows], young_share) >= PURE
+        by_youth[rows] = self.purity(rows, step_ms, newborn=False) >= PURE
         others = np.flatnonzero(~by_youth)
         by_birth = np.zeros(len(by_youth), np.bool_)
-        by_birth[others] = recent(others)
+        by_birth[others] = self.recent(others, step_ms)
         return by_youth, by_birth
 
     def worth(

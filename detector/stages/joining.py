@@ -6,7 +6,6 @@ its edges ─► membership.belongs ─► young, and like a member: joins
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +14,7 @@ import numpy as np
 from detector.campaign.evolve import Campaign
 from detector.campaign.group import units
 from detector.campaign.membership import Manner, belongs, days_between
-from detector.campaign.prevalence import proven
-from detector.event import F64, I8, I64, Mask
+from detector.event import I8, I64, Mask
 from detector.stages.candidates import CandidateTables
 
 DAY_MS: Final = 86_400_000
@@ -44,16 +42,10 @@ def joining(
     tables: CandidateTables,
     campaign: Campaign,
     edges: I64,
-    purity: F64,
-    share: float,
-    age_of: Callable[[I64, I64], I8],
     step_ms: int,
     least_accounts: int,
 ) -> Joining:
-    """Return who joins a campaign, by these edges to its links, of such `purity`, among those who are in none.
-
-    `share` is that of young accounts in the world, `age_of` tells the age class of account rows that began at
-    such times.
+    """Return who joins a campaign, by these edges to its links, among those who are in none.
 
     An operator who has aged accounts, works unevenly, or paraphrases all of it, has many such accounts; one or two
     among hundreds of plain ones have the words for reasons of their own.
@@ -62,13 +54,13 @@ def joining(
     rows, index = tables.people(edges)
     first = np.full(len(rows), np.iinfo(np.int64).max)
     np.minimum.at(first, index, columns["first_ms"][edges])
-    age = age_of(rows, first)
+    age = tables.ages(rows, first)
     joins, manner = belongs(
         index,
         tables.links["kind"][link],
-        purity,
+        tables.purity(link, step_ms, newborn=campaign.newborn),
         columns["count"][edges],
-        proven(tables.links["young"][link], tables.links["established"][link], share),
+        tables.population.proven(tables.links["young"][link], tables.links["established"][link]),
         age,
         tables.accounts["requests"][rows],
         days_between(index, columns["first_ms"][edges], columns["last_ms"][edges], len(rows)),

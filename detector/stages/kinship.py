@@ -42,9 +42,6 @@ def across(tables: CandidateTables, campaigns: dict[int, Campaign], purity: Call
     accounts, links = tables.accounts, tables.links
     of, account = tables.edges["of"].astype(np.int64), tables.edges["who"].astype(np.int64)
     member, owner = accounts["campaign"][account], links["owner"][of]
-    tied = np.isin(links["kind"][of], _TIES)
-    own = np.flatnonzero((member > 0) & (member == owner) & tied)
-    in_own = through(account[own], links["kind"][of[own]], tables.edges["count"][own], len(accounts))
     edges = np.flatnonzero((member > 0) & (owner > 0) & (member != owner))
     split_ms = np.zeros(max(campaigns, default=0) + 1, np.int64)
     for number, campaign in campaigns.items():
@@ -53,6 +50,11 @@ def across(tables: CandidateTables, campaigns: dict[int, Campaign], purity: Call
     kind = links["kind"][of[edges]]
     kept = np.isin(kind, _TIES) & (purity(of[edges]) > CLEAN)
     edges, kind = edges[kept], kind[kept]
+    asks = np.zeros(len(accounts), np.bool_)
+    asks[account[edges]] = True
+    own = np.flatnonzero((member > 0) & (member == owner) & asks[account])
+    own = own[np.isin(links["kind"][of[own]], _TIES)]
+    in_own = through(account[own], links["kind"][of[own]], tables.edges["count"][own], len(accounts))
     pairs, index = np.unique(np.stack([account[edges], owner[edges]]), axis=1, return_inverse=True)
     index, n = index.ravel(), pairs.shape[1]
     asked = through(index, kind, tables.edges["count"][edges], n)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.campaign.confidence import CRITICAL_AT, UNKNOWN, WARNING_AT, confidence, severity, weight_of
+from detector.campaign.confidence import CRITICAL_AT, UNKNOWN, WARNING_AT, at_most, confidence, severity, weight_of
 from detector.campaign.group import Reading
 from detector.campaign.weights import DEFAULT, READINGS
 
@@ -48,6 +48,15 @@ def test_a_stronger_reading_never_lowers_confidence(strengths: dict[str, float],
     weaker = {**strengths, name: strengths.get(name, 0.0)}
     stronger = {**weaker, name: max(weaker[name], more)}
     assert 0 < confidence(readings(weaker), DEFAULT) <= confidence(readings(stronger), DEFAULT) < 1
+
+
+@given(STRENGTHS, STRENGTHS)
+def test_no_reading_lifts_confidence_above_what_was_said_to_be_the_most(
+    known: dict[str, float], others: dict[str, float]
+) -> None:
+    most = at_most(readings(known), DEFAULT)
+    assert confidence(readings({**others, **known}), DEFAULT) <= most + 1e-12
+    assert most == pytest.approx(confidence(readings({**FULL, **known}), DEFAULT))
 
 
 def test_what_every_reading_says_is_certain_and_what_none_says_is_not() -> None:

@@ -301,16 +301,16 @@ def loud_one(members_left: float) -> tuple[CampaignPartition, Any, Any, Any]:
 def test_what_is_loud_and_no_longer_reads_as_a_campaign_admits_nobody() -> None:
     state, campaign, edges, _ = loud_one(0.5)
     campaign.score = 0.49
-    assert state._admit(campaign, edges, state.start_ms + 6 * HOUR) == 0
+    assert state._admit(campaign, edges, state.population.start_ms + 6 * HOUR) == 0
     campaign.score = 0.5
-    assert state._admit(campaign, edges, state.start_ms + 6 * HOUR) == 20
+    assert state._admit(campaign, edges, state.population.start_ms + 6 * HOUR) == 20
 
 
 @pytest.mark.parametrize(("members", "takes"), [(0.9, True), (0.6, False)])
 def test_a_loud_campaign_takes_over_only_wording_that_is_nearly_all_its_members(members: float, takes: bool) -> None:
     state, campaign, edges, of = loud_one(members)
     state.links["owner"][:] = 0
-    assert state._attach(campaign, edges, of, state.start_ms + 6 * HOUR) is takes
+    assert state._attach(campaign, edges, of, state.population.start_ms + 6 * HOUR) is takes
 
 
 def test_what_is_watched_is_let_go_at_half_of_the_score_that_it_was_taken_up_at() -> None:
@@ -321,7 +321,7 @@ def test_what_is_watched_is_let_go_at_half_of_the_score_that_it_was_taken_up_at(
     assert campaign.severity == "watch"
     for watch_at, held in ((campaign.score / 0.6, 1), (campaign.score / 0.4, 0)):
         state.settings = replace(state.settings, watch_at=watch_at)
-        state._reread(campaign, state.start_ms + 6 * HOUR)
+        state._reread(campaign, state.population.start_ms + 6 * HOUR)
         assert len(state.campaigns) == held
 
 
@@ -479,6 +479,19 @@ def test_account_findings_pass_through_until_a_campaign_speaks_for_the_account()
     (records,) = candidates_of(recorded(harvest(), judged=judged))
     findings = [finding for finding in findings_of(partition_of(), records) if finding.kind == "account"]
     assert [(finding.subject, finding.severity) for finding in findings] == [("h39", "watch"), ("p001", "watch")]
+
+
+@pytest.mark.parametrize(("most", "asked"), [(0.49, False), (0.5, True)])
+def test_how_accounts_behave_otherwise_is_asked_of_what_may_come_to_be_watched(most: float, asked: bool) -> None:
+    (records,) = candidates_of(recorded(harvest()))
+    state = partition_of()
+    with (
+        mock.patch.object(campaigns, "at_most", return_value=most) as judged,
+        mock.patch.object(state.conducts, "read", wraps=state.conducts.read) as behaviour,
+    ):
+        found = findings_of(state, records)
+    assert judged.called
+    assert behaviour.called is bool(found) is asked
 
 
 def test_a_quiet_day_says_nothing() -> None:
