@@ -11,9 +11,9 @@ for an ordinary group half the time. The rules of the house stand above the fit:
   what sits in one place, as a hackathon does over a weekend, must have gone on for three days: its host may
   well pay for all of it; so must what is all on a model released that day: everybody tries the same things on it,
   and many sign up to do so (a campaign that is there already moves half of its work, and is known by then);
-- what is no younger than the population must be spread evenly over its accounts: a new release of a popular
-  tool has users of all ages too, but a few of them use it much and most hardly (half as evenly, where most have
-  several prompts that nobody had before: users of a new tool share one or two);
+- what is no younger than the population must be spread evenly over its accounts, the more so the fewer they are: a new
+  tool has users of all ages too, but a few of them use it much and most hardly, which twenty may by chance not show
+  (not asked, where most have several prompts that nobody had before: users of a new tool share one or two);
 - the many accounts of one organisation are one customer, not a campaign.
 """
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from detector.campaign.group import Reading
+from detector.campaign.group import Reading, evenness
 from detector.campaign.weights import READINGS, Weights
 from detector.finding import Severity
 
@@ -62,6 +62,15 @@ def _logistic(odds: float) -> float:
     return 1 / (1 + math.exp(-odds))
 
 
+def _even_for(units: float) -> float:
+    """Return the evenness that one in a hundred samples of so many people has.
+
+    Of people whose requests are log-normal with a squared variation of 1, and the few who ask most taken as
+    `group.read` takes them: the quantile of 20,000 samples each of 19 to 400 is within 0.1 of this.
+    """
+    return max(0.5, evenness(0.58 * (1 - 4 / math.sqrt(max(units, 1.0)))))
+
+
 def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     """Return how loud to say it; `requests` are those that went through the links of the group."""
     strength = {reading.name: reading.strength for reading in readings}
@@ -71,8 +80,9 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     far_apart = strength.get("spread", math.nan) >= FAR_APART and strength.get("work_list", math.nan) >= 0.9
     of_all_ages = strength.get("young_surplus", math.nan) < 0.1  # NaN: unknown is not old
     several_new = strength.get("novelty", 0.0) >= 0.5  # which takes half of that evenness
-    uneven = of_all_ages and not several_new and not strength.get("evenness", math.nan) >= 0.5
-    few = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0) < LEAST_UNITS
+    units = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0)
+    uneven = of_all_ages and not several_new and not strength.get("evenness", math.nan) >= _even_for(units)
+    few = units < LEAST_UNITS
     pivot = next((reading.value for reading in readings if reading.name == "release_pivot"), None)
     crowd = in_one_place or (pivot is not None and pivot >= ALL_MOVED)
     exchange = strength.get("exchange", 0.0) >= 1.0

@@ -349,12 +349,17 @@ def _evenness(group: GroupColumns) -> Reading:
     excess = max(0.0, (float(counts.var()) - mean) / mean**2)
     return Reading(
         "evenness",
-        ramp(excess, 0.8, 0.1),
+        evenness(excess),
         excess,
         1.0,
         "its requests are spread evenly over the accounts "
         f"(squared variation beyond chance {excess:.2f}; people show 1 and more)",
     )
+
+
+def evenness(excess: float) -> float:
+    """Return the strength of a squared variation beyond chance: 0 to 1, the more even the stronger."""
+    return ramp(excess, 0.8, 0.1)
 
 
 def _concentration(group: GroupColumns) -> Reading:

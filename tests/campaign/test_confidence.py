@@ -92,6 +92,14 @@ def test_what_accounts_of_all_ages_use_must_be_spread_evenly_over_them() -> None
     assert loud(young_surplus=math.nan, evenness=0.4) == loud(young_surplus=0.2, evenness=0.4) == "critical"
 
 
+def test_the_fewer_people_of_all_ages_the_more_even_they_have_to_be() -> None:
+    uneven = [loud(young_surplus=0.0, evenness=0.6, units=units) for units in (19, 60, 150, 400)]
+    assert uneven == ["watch", "watch", "critical", "critical"]
+    assert loud(young_surplus=0.0, evenness=0.8, units=60) == "critical"
+    assert loud(young_surplus=0.0, evenness=1.0, units=8) == "critical"
+    assert loud(young_surplus=0.2, evenness=0.6, units=19) != "watch"
+
+
 def test_half_as_evenly_is_enough_where_most_have_several_prompts_that_nobody_had_before() -> None:
     assert loud(young_surplus=0.0, evenness=0.3, novelty=0.5) == "critical"
     assert loud(young_surplus=0.0, evenness=0.3, novelty=0.4) == "watch"
