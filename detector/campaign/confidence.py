@@ -13,7 +13,7 @@ for an ordinary group half the time. The rules of the house stand above the fit:
   and many sign up to do so (a campaign that is there already moves half of its work, and is known by then);
 - what is no younger than the population must be spread evenly over its accounts, the more so the fewer they are: a new
   tool has users of all ages too, but a few of them use it much and most hardly, which twenty may by chance not show
-  (not asked, where most have several prompts that nobody had before: users of a new tool share one or two);
+  (half as evenly as many, where most have several prompts nobody had before: users of a new tool share one or two);
 - the many accounts of one organisation are one customer, not a campaign.
 """
 

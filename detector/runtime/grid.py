@@ -35,7 +35,7 @@ from detector.simulate import SCENARIOS, Scenario, simulate
 WITHHELD: Final = (
     "-withheld"  # scenario name with this at its end: the same with the gateway's sketches instead of prompts
 )
-FIRST_SEED: Final = 223  # nothing was tuned on it and the next fifty; raise it when something is
+FIRST_SEED: Final = 233  # nothing was tuned on it and the next fifty; raise it when something is
 SMALL_SCALE: Final = 0.02
 SMALL_DAYS: Final = 12.0  # at most; campaigns begin on day 2, and the public ones lasted for ten days and more
 
