@@ -66,7 +66,8 @@ def _even_for(units: float) -> float:
     """Return the evenness that one in a hundred samples of so many people has.
 
     Of people whose requests are log-normal with a squared variation of 1, and the few who ask most taken as
-    `group.read` takes them: the quantile of 20,000 samples each of 19 to 400 is within 0.1 of this.
+    `group.read` takes them: the quantile of 20,000 samples each of 19 to 400 is within 0.1 of this. The samples are all
+    of the accounts, where the evenness is of those that began in the first half: a reading does not say how many.
     """
     return max(0.5, evenness(0.58 * (1 - 4 / math.sqrt(max(units, 1.0)))))
 

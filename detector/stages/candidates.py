@@ -51,10 +51,10 @@ class Bounds:
 class CandidateTables:
     """Links, accounts and the edges between them."""
 
-    def __init__(self, hash_key: int, population: Population | None = None) -> None:
+    def __init__(self, hash_key: int, population: Population) -> None:
         """Start empty; how old accounts are, and how new links, is as the population says."""
         self._hash_key = hash_key
-        self.population = population or Population()
+        self.population = population
         self.ids: list[str] = []
         self.accounts = Table(
             created_ms="<i8",

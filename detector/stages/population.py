@@ -19,8 +19,8 @@ class Population:
     was there on its first day, nobody knows for how long.
     """
 
-    established_days: float = 30.0
-    newborn_days: float = 7.0
+    established_days: float
+    newborn_days: float
     share: float = 0.15
     start_ms: int = -1
 

@@ -13,6 +13,7 @@ from detector.campaign.candidate import CandidateLinks, Candidates, Edges
 from detector.stages.campaigns import CampaignSettings
 from detector.stages.candidates import Bounds, CandidateTables
 from detector.stages.links import LinkSettings
+from detector.stages.population import Population
 from tests.bench.links import Flood, Stages
 from tests.campaign.observed import facts_of, judged_of
 
@@ -105,7 +106,10 @@ PAIRS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PAIRS, min_size=1, max_size=25), st.integers(3, 40), st.sets(st.integers(0, 12)))
 def test_an_edge_knows_its_link_and_its_account_whatever_was_forgotten(records, most: int, asked) -> None:
-    tables, dropped = CandidateTables(0), dict.fromkeys(("candidate_links", "candidate_accounts", "candidate_edges"), 0)
+    tables, dropped = (
+        CandidateTables(0, Population(30.0, 7.0)),
+        dict.fromkeys(("candidate_links", "candidate_accounts", "candidate_edges"), 0),
+    )
     bounds = Bounds(edges=most, links=max(1, most // 3), accounts=max(1, most // 2))
     for step, pairs in enumerate(records, 1):
         record = told(step, pairs)
@@ -124,7 +128,10 @@ def test_an_edge_knows_its_link_and_its_account_whatever_was_forgotten(records, 
 
 
 def test_what_no_campaign_holds_goes_before_what_one_holds() -> None:
-    tables, dropped = CandidateTables(0), dict.fromkeys(("candidate_links", "candidate_accounts", "candidate_edges"), 0)
+    tables, dropped = (
+        CandidateTables(0, Population(30.0, 7.0)),
+        dict.fromkeys(("candidate_links", "candidate_accounts", "candidate_edges"), 0),
+    )
     for step, pairs in enumerate([[(0, 0)], [(1, 1)], [(2, 2)], [(3, 3)]], 1):
         record = told(step, pairs)
         tables.merge(record, tables.learn(record.facts, step * 60_000))

@@ -17,6 +17,7 @@ from detector.event import hash64
 from detector.stages.candidates import CandidateTables
 from detector.stages.conduct import COLUMNS, MOST_MODELS, REFRESH_MS, SETTLED_MS, Conducts, mark, unrolled
 from detector.stages.links import LinkPartition, LinkSettings
+from detector.stages.population import Population
 from tests.campaign.observed import facts_of
 
 START = 20_000 * DAY_MS
@@ -62,7 +63,7 @@ class Stage:
     """The accounts of stage 3, told step by step."""
 
     def __init__(self) -> None:
-        self.tables = CandidateTables(0)
+        self.tables = CandidateTables(0, Population(30.0, 7.0))
         self.conducts = Conducts(self.tables.accounts)
 
     def tell(self, step_ms: int, names: tuple[str, ...] = NAMES, models: Any = (), **columns: Any) -> Any:
