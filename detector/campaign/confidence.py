@@ -62,14 +62,13 @@ def _logistic(odds: float) -> float:
     return 1 / (1 + math.exp(-odds))
 
 
-def _even_for(units: float) -> float:
+def _even_for(sample: int) -> float:
     """Return the evenness that one in a hundred samples of so many people has.
 
     Of people whose requests are log-normal with a squared variation of 1, and the few who ask most taken as
-    `group.read` takes them: the quantile of 20,000 samples each of 19 to 400 is within 0.1 of this. The samples are all
-    of the accounts, where the evenness is of those that began in the first half: a reading does not say how many.
+    `group.read` takes them: the quantile of 20,000 samples each of 19 to 400 is within 0.1 of this.
     """
-    return max(0.5, evenness(0.58 * (1 - 4 / math.sqrt(max(units, 1.0)))))
+    return max(0.5, evenness(0.58 * (1 - 4 / math.sqrt(max(sample, 1)))))
 
 
 def severity(score: float, readings: list[Reading], requests: int) -> Severity:
@@ -82,7 +81,8 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     of_all_ages = strength.get("young_surplus", math.nan) < 0.1  # NaN: unknown is not old
     several_new = strength.get("novelty", 0.0) >= 0.5  # which takes half of that evenness
     units = next((reading.value or 0.0 for reading in readings if reading.name == "size"), 0.0)
-    uneven = of_all_ages and not several_new and not strength.get("evenness", math.nan) >= _even_for(units)
+    even = any(r.name == "evenness" and r.strength >= _even_for(r.sample or 0) for r in readings)  # NaN is not
+    uneven = of_all_ages and not several_new and not even
     few = units < LEAST_UNITS
     pivot = next((reading.value for reading in readings if reading.name == "release_pivot"), None)
     crowd = in_one_place or (pivot is not None and pivot >= ALL_MOVED)

@@ -68,6 +68,7 @@ class Reading:
     value: float | None
     baseline: float | None
     because: str
+    sample: int | None = None  # accounts it was read off, where that is not all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +355,7 @@ def _evenness(group: GroupColumns) -> Reading:
         1.0,
         "its requests are spread evenly over the accounts "
         f"(squared variation beyond chance {excess:.2f}; people show 1 and more)",
+        sample=len(counts),
     )
 
 

@@ -16,11 +16,12 @@ FULL = dict.fromkeys(READINGS, 1.0)
 
 
 def readings(
-    strengths: dict[str, float], *, hours: float = 30.0, units: float = 300.0, moved: float = 0.5
+    strengths: dict[str, float], *, hours: float = 30.0, units: float = 300.0, moved: float = 0.5, sample: int = 300
 ) -> list[Reading]:
     values = {"duration": hours, "size": units, "release_pivot": moved}
     return [
-        Reading(name, strength, values.get(name, strength), 0.1, f"{strength}") for name, strength in strengths.items()
+        Reading(name, strength, values.get(name, strength), 0.1, f"{strength}", sample)
+        for name, strength in strengths.items()
     ]
 
 
@@ -30,12 +31,15 @@ def loud(
     hours: float = 30.0,
     units: float = 300.0,
     moved: float = 0.5,
+    sample: int = 300,
     requests: int = 500,
     **strengths: float,
 ) -> str:
     return severity(
         score,
-        readings({**FULL, "exchange": 0.0, "novelty": 0.0, **strengths}, hours=hours, units=units, moved=moved),
+        readings(
+            {**FULL, "exchange": 0.0, "novelty": 0.0, **strengths}, hours=hours, units=units, moved=moved, sample=sample
+        ),
         requests,
     )
 
@@ -93,11 +97,12 @@ def test_what_accounts_of_all_ages_use_must_be_spread_evenly_over_them() -> None
 
 
 def test_the_fewer_people_of_all_ages_the_more_even_they_have_to_be() -> None:
-    uneven = [loud(young_surplus=0.0, evenness=0.6, units=units) for units in (19, 60, 150, 400)]
+    uneven = [loud(young_surplus=0.0, evenness=0.6, sample=sample) for sample in (19, 60, 150, 400)]
     assert uneven == ["watch", "watch", "critical", "critical"]
-    assert loud(young_surplus=0.0, evenness=0.8, units=60) == "critical"
-    assert loud(young_surplus=0.0, evenness=1.0, units=8) == "critical"
-    assert loud(young_surplus=0.2, evenness=0.6, units=19) != "watch"
+    assert loud(young_surplus=0.0, evenness=0.8, sample=60) == "critical"
+    assert loud(young_surplus=0.0, evenness=1.0, sample=8) == "critical"
+    assert loud(young_surplus=0.2, evenness=0.6, sample=19) != "watch"
+    assert loud(young_surplus=0.0, evenness=0.6, sample=19, units=400) == "watch"  # of so many, few were read
 
 
 def test_half_as_evenly_is_enough_where_most_have_several_prompts_that_nobody_had_before() -> None:

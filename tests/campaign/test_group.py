@@ -301,7 +301,8 @@ def test_a_handful_of_requests_says_nothing_of_evenness() -> None:
 def test_accounts_that_joined_late_do_not_make_a_campaign_uneven() -> None:
     counts = {(0, account): 20 if account < 40 else 1 for account in range(80)}
     first = np.array([0 if account < 40 else 9 * HOUR for account in range(80)])
-    assert strength("evenness", group([T], counts, first_ms=first)) == 1
+    evenness = reading("evenness", group([T], counts, first_ms=first))
+    assert (evenness.strength, evenness.sample) == (1, 40)
 
 
 def test_a_harvester_asks_little_else_and_people_do() -> None:
