@@ -29,6 +29,7 @@ from detector.finding import Severity
 WARNING_AT: Final = 0.9
 CRITICAL_AT: Final = 0.97
 LEAST_UNITS: Final = 8  # unrelated accounts; those of one organisation count once
+MANY_ANSWERS: Final = 10_000  # as many as a set has that a model is tuned on, whoever asked for them
 FAR_APART: Final = 0.5  # strength of `spread`: three in ten from one network
 ALL_MOVED: Final = 0.8  # of what the accounts asked on the day of a release, as they do that are there for it
 UNKNOWN: Final = 0.3  # what an unavailable reading counts as
@@ -92,4 +93,5 @@ def severity(score: float, readings: list[Reading], requests: int) -> Severity:
     brief = hours < least_hours and requests < most_requests
     if score < WARNING_AT or repeats or brief or uneven or few:
         return "watch"
-    return "critical" if score >= CRITICAL_AT and strength.get("size", 0.0) > 0.5 else "warning"
+    large = strength.get("size", 0.0) > 0.5 or requests >= MANY_ANSWERS
+    return "critical" if score >= CRITICAL_AT and large else "warning"

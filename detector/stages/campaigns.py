@@ -261,9 +261,8 @@ class CampaignPartition:
 
     def _group(self, edges: I64, step: int, step_ms: int) -> set[int]:
         """Group free links by their accounts, given their edges; return the campaigns with news."""
-        changed: set[int] = set()
         if not len(edges):
-            return changed
+            return set()
         edges = edges[few_each(self.edges["account"][edges], self.edges["link"][edges])]
         link_rows, link = numbered(self.edges["of"][edges], len(self.links))
         _, account = self.tables.people(edges)
@@ -275,17 +274,17 @@ class CampaignPartition:
         order = np.argsort(label[link], kind="stable")
         order = order[worth[label[link[order]]]]
         bounds = np.flatnonzero(np.diff(label[link[order]], prepend=-1, append=-1))
+        read: list[tuple[int, I64, int]] = []
         for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             mine = order[begin:end]
             number = self._consider(step, step_ms, edges[mine], link_rows[link[mine]])
-            if number:
-                changed.add(number)
-            else:
-                mine = link_rows[link[mine]]
-                self.links["read_uses"][mine] = uses[label[link[order[begin]]]]
-                self.links["read_ms"][mine] = step_ms
+            read.append((number, link_rows[link[mine]], int(uses[label[link[order[begin]]]])))
+        changed = {number for number, _, _ in read if number}
         for number in sorted(changed & self.campaigns.keys()):
             self._reread_when_due(self.campaigns[number], step_ms)
+        for number, mine, used in read:
+            if number not in self.campaigns:  # none, or none once its members were read alone
+                self.links["read_uses"][mine], self.links["read_ms"][mine] = used, step_ms
         return changed
 
     def _unite(self, step_ms: int) -> set[int]:
@@ -373,14 +372,19 @@ class CampaignPartition:
                 return 0  # however its accounts behave otherwise
             readings = self._told(edges, readings, step_ms)
             score = confidence(readings, s.weights)
-            if score < s.watch_at or not self._has_room(score, step_ms):
+            if score < s.watch_at:
+                return 0
+            loud = severity(score, readings, int(attributed(group).sum()))
+            holding = self._holding(keys)
+            if loud != "watch" and (old := outgrown([c for c in holding if c.severity == "watch"], accounts)):
+                return self._take_over(old, edges, link_rows)
+            if not self._has_room(score, step_ms):
                 return 0
             campaign = self._found(step, edges, link_rows, newborn=group.newborn)
             campaign.typical, campaign.pace = typical(group)
             if self._admit(campaign, edges, step_ms) < s.least_accounts:
                 self._release(campaign)
-                loud = severity(score, readings, int(attributed(group).sum()))
-                old = outgrown(self._holding(keys), accounts) if loud != "watch" else None
+                old = outgrown([c for c in holding if c.severity != "watch"], accounts) if loud != "watch" else None
                 return self._take_over(old, edges, link_rows) if old else 0
             self.campaigns[campaign.number] = campaign
             self.links["owner"][link_rows] = campaign.number

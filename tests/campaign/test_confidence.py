@@ -78,6 +78,7 @@ def test_an_unknown_reading_counts_like_that_of_an_ordinary_group(name: str) -> 
 def test_a_sure_and_large_group_is_critical_and_a_sure_small_one_a_warning() -> None:
     assert loud() == "critical"
     assert loud(size=0.2) == "warning"
+    assert loud(size=0.2, requests=10_000) == "critical"  # a few who take much
     assert loud(WARNING_AT) == "warning"
 
 

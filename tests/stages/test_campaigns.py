@@ -28,7 +28,7 @@ from detector.stages.issuing import CampaignStage
 from detector.stages.links import LinkPartition, LinkSettings
 from tests.campaign.observed import DAY, FIRST_STEP, HOUR, MINUTE, Crowd, Row
 
-T, F = LinkKind.TEMPLATE, LinkKind.FRAGMENT
+T, F, H, TAIL = LinkKind.TEMPLATE, LinkKind.FRAGMENT, LinkKind.HEAD, LinkKind.TAIL
 START = FIRST_STEP * MINUTE
 HARVEST = [f"h{i:02}" for i in range(40)]
 PEOPLE = [f"p{i:03}" for i in range(140)]
@@ -462,6 +462,52 @@ def test_two_pools_that_share_nothing_are_two_campaigns() -> None:
     for finding in findings:
         by_subject.setdefault(finding.subject, set()).update(finding.accounts_added)
     assert sorted(by_subject.values(), key=sorted) == sorted([set(HARVEST), set(second)], key=sorted)
+
+
+def form(accounts: Sequence[str], head: str, tail: str) -> Asks:
+    """As `harvest`, in prompts that begin and end so."""
+
+    def asks(minute: int) -> list[Row]:
+        rows = harvest(accounts, head)(minute)
+        return [(who, kind, end, item) for who, _, _, item in rows for kind, end in ((H, head), (TAIL, tail))]
+
+    return asks
+
+
+@pytest.mark.parametrize(("tail", "head", "campaigns"), [("json", None, 2), ("end one", None, 2), ("json", "same", 1)])
+def test_two_operators_who_ask_for_answers_in_the_same_form_are_two_unless_they_begin_alike_too(
+    tail: str, head: str | None, campaigns: int
+) -> None:
+    halves = HARVEST[:20], HARVEST[20:]
+
+    def asks(minute: int) -> list[Row]:
+        if minute < 180:
+            return [*form(halves[0], "one", "end one")(minute), *form(halves[1], "two", "end two")(minute)]
+        return [*form(halves[0], head or "one", tail)(minute), *form(halves[1], head or "two", tail)(minute)]
+
+    findings = told(asks, hours=9)
+    assert flagged(findings) == set(HARVEST)
+    last = {finding.subject: finding for finding in findings}
+    open_ = [f.accounts_total for f in last.values() if f.state != "cleared"]
+    assert open_ == [40 // campaigns] * campaigns
+
+
+def test_a_watched_part_of_a_pool_does_not_keep_the_whole_from_being_told() -> None:
+    """Nine use a template of their own; then all use another one, which reads as a campaign of all together."""
+
+    def asks(minute: int) -> list[Row]:
+        early = harvest(HARVEST[:9], "early")(minute)
+        return [*early, *harvest(HARVEST, "all")(minute)] if minute >= 120 else list(early)
+
+    def sure(readings: Sequence[Reading], _: object) -> float:
+        size = next(reading.value or 0 for reading in readings if reading.name == "size")
+        return 0.6 if size < 10 else 0.1 if size < 36 else 0.95
+
+    with mock.patch.object(campaigns, "confidence", sure):
+        findings = told(asks)
+    (watched,) = {f.subject for f in findings if f.time_ms < START + 2 * HOUR}
+    assert flagged(findings) == set(HARVEST)
+    assert {f.subject for f in findings if f.severity == "warning"} == {watched}
 
 
 def test_in_shadow_the_same_is_decided_and_marked() -> None:

@@ -137,8 +137,8 @@ def test_what_both_used_before_does_not_unite_them_again_when_it_is_nobodys() ->
 
 
 def test_two_that_come_to_share_words_after_their_split_are_one_again() -> None:
-    again = words(HARVEST, "again", 38, 48)
-    findings = told(PHRASE, words(FIRST, "one"), words(SECOND, "two"), again, hours=48)
+    again = words(HARVEST, "again", 38, 54)
+    findings = told(PHRASE, words(FIRST, "one"), words(SECOND, "two"), again, hours=54)
     new, old = split_of(findings)
     assert findings[-1].subject == old.subject
     assert findings[-1].accounts_total == len(HARVEST)
