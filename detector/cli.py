@@ -112,7 +112,7 @@ def demo(duration: str, seed: int, screenshot: Path | None, config_file: Path | 
 @command.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--accounts", "account_files", multiple=True, metavar="FILE", help="Account records; may be repeated.")
-@click.option("--warm-up", "warm_up", multiple=True, metavar="FILE", help="Events before these: learnt, not reported.")
+@click.option("--warm-up", "warm_up", multiple=True, metavar="FILE", help="Events before these; may be repeated.")
 @click.option("--findings", "findings_file", type=_FILE, help="Where findings go; otherwise standard output.")
 @_config_option
 def replay(
@@ -125,6 +125,11 @@ def replay(
     """Put recorded events through the pipeline, in the order they stand.
 
     FILE is NDJSON, plain, .gz or .zst; - is standard input. The same input gives the same findings.
+
+    What --warm-up names is learnt first and not reported: which wordings are common, who is established, which
+    campaigns there are. What is open at its end is raised anew, with all of its accounts, when something of it next
+    happens. A live worker is warmed by what Kafka still holds: one without state reads the topics from their beginning;
+    let it do so with alerting.shadow = true.
     """
     config = _loaded(config_file)
     _must_exist([*files, *account_files, *warm_up])

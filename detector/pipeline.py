@@ -59,6 +59,10 @@ class Pipeline:
         self.accounts.absorb(batch)
         return self._pass_on()
 
+    def tell_anew(self) -> None:
+        """Let every alert that is open be raised again, with all of its accounts, at its next change."""
+        self.campaigns.tell_anew()
+
     def finish(self) -> list[Message]:
         """Close every step that is open: no more events will come."""
         self.accounts.finish()

@@ -122,6 +122,14 @@ def test_replay_reads_many_files_and_standard_input(detector: Run, events: Path)
     assert "51 events" in detector("replay", events, "-", stdin=event(99)).err
 
 
+def test_replay_learns_of_a_warm_up_and_reports_the_files_alone(detector: Run, events: Path, tmp_path: Path) -> None:
+    history = written(tmp_path / "h.ndjson", [event(number) for number in range(200, 207)])
+    result = detector("replay", "--warm-up", history, events)
+    assert (result.code, result.out) == (0, "")
+    assert "50 events" in result.err
+    assert detector("replay", "--warm-up", tmp_path / "gone", events).code == 2
+
+
 def test_replay_says_how_many_lines_are_no_events(detector: Run, tmp_path: Path) -> None:
     path = written(tmp_path / "e.ndjson", [event(1), b"broken", b"{}", b"also broken"])
     result = detector("replay", path)

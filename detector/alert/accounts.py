@@ -12,6 +12,7 @@ cannot speak for a block replay, which is louder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -109,10 +110,12 @@ class AccountAlerts:
             alert.seq += 1
         elif abs(score - alert.score) >= s.update_by or any(reason[0] == CANARY for reason in because):
             alert.seq += 1
-            state = "updated"
+            state = "updated" if alert.seq else "raised"
         else:
             return None
         alert.score, alert.seen_ms = score, time_ms
+        if state == "cleared" and not alert.seq:
+            return None  # nobody heard of it
         return Finding(
             finding_id=f"f-{alert.kind}-{account}-{alert.raised_ms}",
             seq=alert.seq,
@@ -133,6 +136,12 @@ class AccountAlerts:
             evidence={},
             shadow=shadow,
         )
+
+    def tell_anew(self) -> None:
+        """Let every alert that is raised be raised again when its account is next judged, however little changed."""
+        for alert in self._alerts.values():
+            if alert.raised:
+                alert.seq, alert.score = -1, -math.inf
 
     @property
     def full(self) -> bool:

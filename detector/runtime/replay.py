@@ -48,14 +48,17 @@ def replay(
 ) -> Iterator[Finding]:
     """Yield the findings of recorded events, in order.
 
-    `chunks` are lines of NDJSON in arrival order, however cut. `warm_up` is history: it teaches
-    what is prevalent, and its findings are not given out. `observer` is told of every group that is read.
+    `chunks` are lines of NDJSON in arrival order, however cut. `warm_up` is history: it teaches what is prevalent, who
+    is established and which campaigns there are, and its findings are not given out. What is open at its end is
+    raised anew, with all of its accounts, when something of it next happens, so that the findings stand by themselves.
+    `observer` is told of every group that is read.
     """
     pipeline = Pipeline(settings, observer)
     tally = tally if tally is not None else Tally()
     pipeline.learn(accounts)
     for chunk in warm_up:
         _feed(pipeline, chunk, settings, Tally())
+    pipeline.tell_anew()
     for chunk in chunks:
         yield from _given(_feed(pipeline, chunk, settings, tally), tally)
     yield from _given(pipeline.finish(), tally)

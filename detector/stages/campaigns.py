@@ -561,6 +561,12 @@ class CampaignPartition:
             evidence = {**last.evidence, **evidence}
             self.ended.append(msgspec.structs.replace(last, state="cleared", accounts_total=0, evidence=evidence))
 
+    def tell_anew(self) -> None:
+        """Let every alert that is open begin again at its next change, for who listens from here on."""
+        for campaign in self.campaigns.values():
+            campaign.begin_alert()
+        self.alerts.tell_anew()
+
     def described(self, identity: str) -> Finding | None:
         """Return what would be said now of a campaign, naming every member; nothing is changed by asking."""
         now_ms = (self.waiting.done + 1) * self.settings.cadence_ms

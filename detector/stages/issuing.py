@@ -104,6 +104,11 @@ class CampaignStage:
         outbox, self._outbox[partition] = self._outbox[partition], []
         return self._journals[partition].rows(self._state[partition]), outbox
 
+    def tell_anew(self) -> None:
+        """Let every alert that is open begin again at its next change; verdicts stand as they were issued."""
+        for state in self._state.values():
+            state.campaigns.tell_anew()
+
     def waiting(self, partition: int) -> bool:
         """Return whether a drain would give something to publish."""
         return bool(self._outbox[partition])

@@ -73,6 +73,25 @@ def test_a_canary_is_told_at_every_judgement() -> None:
     assert [one.state if one else "" for one in found] == ["raised", "updated", "updated"]
 
 
+def test_who_listens_from_here_on_hears_a_raised_alert_anew_however_little_its_score_moved() -> None:
+    watch = Watch()
+    assert watch.hear(0.85, 0)
+    watch.alerts.tell_anew()
+    anew, after = watch.hear(0.84, MINUTE), watch.hear(0.84, 2 * MINUTE)
+    assert anew
+    assert (anew.state, anew.seq, anew.accounts_added) == ("raised", 0, ["a"])
+    assert after is None
+
+
+def test_an_alert_that_is_over_before_it_was_told_anew_is_not_cleared_in_words() -> None:
+    watch = Watch()
+    watch.hear(0.9, 0)
+    watch.alerts.tell_anew()
+    assert watch.hear(0.1, MINUTE) is None
+    assert watch.hear(0.9, 2 * MINUTE) is None  # it cools down all the same
+    assert watch.hear(0.9, 25 * HOUR)
+
+
 def test_after_clearing_it_is_not_raised_again_within_the_cooldown() -> None:
     assert states([0.9, 0.1, 0.9]) == ["raised", "cleared", ""]
     assert states([0.9, 0.1, 0.9], 24 * HOUR) == ["raised", "cleared", "raised"]
