@@ -226,14 +226,17 @@ def simulate(
 @click.option("--baselines", is_flag=True, help="The simple methods too, on the same stream.")
 @click.option("--bar", "bars", multiple=True, metavar="'FIGURE<=N'", help="Exit with 1 unless it holds.")
 @click.option("--json", "as_json", is_flag=True, help="The score card as JSON on standard output.")
+@click.option("--html", "html_file", type=_FILE, help="The score card as a page with plots into this file, too.")
 @_config_option
 def evaluate(
+    *,
     events: tuple[str, ...],
     account_files: tuple[str, ...],
     truth: Path,
     baselines: bool,
     bars: tuple[str, ...],
     as_json: bool,
+    html_file: Path | None,
     config_file: Path | None,
 ) -> None:
     """Replay, and measure against labels."""
@@ -267,6 +270,10 @@ def evaluate(
     missed = [(bar, found) for bar in wanted if (found := bar.missed_by(cards[:1])) is not None]
     for bar, found in missed:
         click.echo(f"missed: {bar}, measured {found}", err=True)
+    if html_file:
+        note = f"Events of {', '.join(events)}; labels of {truth}."
+        with _writing(html_file):
+            html_file.write_text(report.page("Score card", cards, {"": wanted}, note), encoding="utf-8")
     if missed:
         sys.exit(NOTHING_USABLE)
 

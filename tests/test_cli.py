@@ -279,6 +279,12 @@ def test_simulate_writes_a_folder_per_scenario_that_replay_and_evaluate_read(det
     missed = detector(*args, "--bar", "events>=1e12")
     assert missed.code == 1
     assert "missed: events>=1e+12" in missed.err
+    page = tmp_path / "card.html"
+    result = detector(*args, "--json", "--bar", "events>=1e12", "--html", page)
+    assert result.code == 1
+    assert json.loads(result.out)
+    assert "stream: events&gt;=1e+12 missed" in page.read_text("utf-8")
+    assert detector(*args, "--html", tmp_path / "no" / "card.html").code == 2
     assert detector(*args, "--bar", "evnts>=2").code == 2
 
 

@@ -30,6 +30,7 @@ from detector.runtime.terminal import visible
 from detector.scorecard import CampaignScore, Claim, ScoreCard, bins, brier, calibration_error
 
 CONFIDENCE: Final = 0.95
+UNNAMED: Final = "stream"  # what a recorded stream without a name is called
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -260,7 +261,7 @@ def page(title: str, cards: Sequence[ScoreCard], bars: Mapping[str, Sequence[Bar
         cohort_rows([card for same in ours.values() for card in same]),
     ]
     for name, systems in scenarios.items():
-        parts += [f"<h2>{escape(name or 'stream')}</h2>", _curve_plot(ours[name]), _rows(systems)]
+        parts += [f"<h2>{escape(name or UNNAMED)}</h2>", _curve_plot(ours[name]), _rows(systems)]
     return document(title, parts)
 
 
@@ -280,7 +281,7 @@ def _bar_list(ours: Mapping[str, Sequence[ScoreCard]], bars: Mapping[str, Sequen
             missed = bar.missed_by(ours.get(scenario, []))
             state = "held" if missed is None else "missed"
             measured = f": {missed}" if missed else ""
-            lines.append(f'<li class="{state}">{escape(f"{scenario}: {bar} {state}{measured}")}</li>')
+            lines.append(f'<li class="{state}">{escape(f"{scenario or UNNAMED}: {bar} {state}{measured}")}</li>')
     return f"<h2>Bars</h2><ul>{''.join(lines)}</ul>" if lines else ""
 
 
@@ -327,7 +328,7 @@ def _share_plot(scenarios: Mapping[str, Mapping[str, Sequence[ScoreCard]]]) -> s
         marks.append(f'<text x="{at:.1f}" y="{height - 12}" text-anchor="middle">{label}</text>')
     for i, name in enumerate(rows):
         y = 8 + step * i + step / 2
-        marks.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        marks.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name or UNNAMED)}</text>')
         for rank, (system, same) in reversed(list(enumerate(scenarios[name].items()))):
             found = interval("served_share", same)
             if found.mean is None:
