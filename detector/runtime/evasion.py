@@ -33,7 +33,7 @@ from rich.table import Table
 
 from detector.runtime.evaluate import OURS
 from detector.runtime.grid import SMALL_SCALE, Job
-from detector.runtime.report import cohort_rows, document, percent, plain
+from detector.runtime.report import cohorts, document, percent, plain
 from detector.scorecard import ScoreCard
 from detector.simulate import Content, Dials, Scenario
 
@@ -54,7 +54,8 @@ BASE: Final = Dials(
 class Dial:
     """One property of a campaign and the values tried, easiest to detect first, at least two, all different.
 
-    `turned` gives the campaign at a value. On a logarithmic dial every value is above 0.
+    A title may first say what else is true of the campaign, up to a colon. `turned` gives the campaign at a value. On a
+    logarithmic dial every value is above 0.
     """
 
     name: str
@@ -62,6 +63,11 @@ class Dial:
     values: tuple[float, ...]
     turned: Callable[[float], Dials]
     logarithmic: bool = False
+
+    @property
+    def axis(self) -> str:
+        """Return what the values are: the end of the title, without what else is true of the campaign."""
+        return self.title.rpartition(": ")[2]
 
     def place(self, value: float) -> float:
         """Return where a value stands on the dial: 0 at the easiest one tried, 1 at the hardest."""
@@ -109,7 +115,7 @@ DIALS: Final = (
     Dial("churn", "accounts replaced per account and day", (0, 1, 10), lambda x: replace(BASE, churn_per_day=x)),
     Dial(
         "naked",
-        "bare questions: share of accounts that share payment, network, client and mail",
+        "bare questions: share of accounts with shared payment, network, client, mail",
         (1, 0.5, 0.2, 0),
         lambda x: _sharing(x, _asking(kind="naked")),
     ),
@@ -122,7 +128,7 @@ DIALS: Final = (
     ),
     Dial(
         "reseller",
-        "unrelated traffic in accounts half of which are aged, each in its own rhythm",
+        "a reseller, half of its accounts aged, each in its own rhythm: share of unrelated traffic",
         (0, 0.2, 0.35, 0.5, 0.9),
         lambda x: replace(BASE, mixed=x, aged=0.5, timing="human"),
     ),
@@ -272,6 +278,7 @@ def table(dial: Dial, tried: Sequence[Point]) -> Table:
 Height = tuple[float, float, float]
 """Least, mean and most over the seeds, each from 0 (bottom) to 1 (top)."""
 
+BREAKDOWN: Final = "Where detection breaks down"
 _LABEL_WIDTH: Final = 24  # values that stand nearer to the last one written have only their tip
 _LEAST_HOURS: Final = 0.25  # shorter times to detect are drawn here
 _HOURS: Final = 24 * CAMPAIGN_DAYS
@@ -279,8 +286,13 @@ _HOURS: Final = 24 * CAMPAIGN_DAYS
 
 def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = "") -> str:
     """Return the whole page: where each dial breaks down, its plots and figures, and who was flagged wrongly."""
-    title = "Where detection breaks down"
+    return document(BREAKDOWN, [f"<h1>{BREAKDOWN}</h1>", *evasion_parts(dials, cards, note)])
+
+
+def evasion_parts(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = "") -> list[str]:
+    """Return what stands below the heading of that page, without the dials of which fewer than two values were run."""
     found = {dial.name: points(dial, cards) for dial in dials}
+    dials = [dial for dial in dials if len(found[dial.name]) > 1]  # the base campaign is on most
     rows = "".join(
         f"<tr><td>{escape(dial.title)}</td><td>{', '.join(plain(p.value) for p in found[dial.name])}</td>"
         f"<td>{escape(said(breakdown(dial, found[dial.name])))}</td>"
@@ -288,7 +300,6 @@ def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = 
         for dial in dials
     )
     parts = [
-        f"<h1>{title}</h1>",
         (
             f'<p class="note">{escape(note)} One dial of an easy campaign is turned at a time (100 young accounts, one '
             "template, 13 exchanges an account and day, nothing shared but content). Simulated traffic; a campaign "
@@ -299,15 +310,15 @@ def evasion_page(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str = 
     ]
     for dial in dials:
         parts += [f"<h2>{escape(dial.title)}</h2>", _plots(dial, found[dial.name]), _figures(dial, found[dial.name])]
-    parts += [
+    return [
+        *parts,
         "<h2>False flags per benign cohort, all runs together</h2>",
         (
             '<p class="note">The runs of one seed have the same benign accounts beside another campaign, so that '
             "they are no independent samples: the intervals are too narrow.</p>"
         ),
-        cohort_rows([c for c in cards if c.system == OURS]),
+        cohorts([c for c in cards if c.system == OURS]),
     ]
-    return document(title, parts)
 
 
 def _figures(dial: Dial, tried: Sequence[Point]) -> str:
@@ -362,27 +373,30 @@ def _plot(
     lower = [f"{at:.1f},{y(low):.1f}" for at, (low, _, _) in reversed(known)]
     line = " ".join(f"{at:.1f},{y(mean):.1f}" for at, (_, mean, _) in known)
     marks = [
-        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#d8dce2"/>',
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="var(--line)"/>',
         f'<text x="{left}" y="14">{escape(title)}</text>',
-        f'<polygon points="{" ".join(upper + lower)}" fill="#b3261e" fill-opacity="0.15"/>',
-        f'<polyline points="{line}" fill="none" stroke="#b3261e" stroke-width="2"/>',
+        f'<polygon points="{" ".join(upper + lower)}" fill="var(--ours)" fill-opacity="0.15"/>',
+        f'<polyline points="{line}" fill="none" stroke="var(--ours)" stroke-width="2"/>',
     ]
     for share, label in ticks:
         if label == percent(HALF):
             ends = f'x1="{left}" x2="{left + width}" y1="{y(share)}" y2="{y(share)}"'
-            marks.append(f'<line {ends} stroke="#8a94a3" stroke-dasharray="4 3"/>')
+            marks.append(f'<line {ends} stroke="var(--other)" stroke-dasharray="4 3"/>')
         marks.append(f'<text x="{left - 6}" y="{y(share) + 4:.1f}" text-anchor="end">{label}</text>')
     labelled = -math.inf
     for point, found in zip(tried, heights, strict=True):
         at = x(point.value)
         cells = dict(zip(_HEAD, _cells(point), strict=True))
         tip = f"<title>{escape(f'{plain(point.value)}: ' + '; '.join(f'{k} {v}' for k, v in cells.items()))}</title>"
-        look = 'fill="none" stroke="#b3261e"' if found is None else 'fill="#b3261e"'
+        look = 'fill="none" stroke="var(--ours)"' if found is None else 'fill="var(--ours)"'
         marks.append(
             f'<circle cx="{at:.1f}" cy="{y(1 if found is None else found[1]):.1f}" r="4" {look}>{tip}</circle>'
         )
         if at - labelled >= _LABEL_WIDTH:
             labelled = at
             marks.append(f'<text x="{at:.1f}" y="{top + height + 16}" text-anchor="middle">{point.value:g}</text>')
-    frame = f'viewBox="0 0 {left + width + 20} {top + height + 24}" width="380" role="img"'
+    marks.append(
+        f'<text x="{left + width / 2}" y="{top + height + 34}" text-anchor="middle">{escape(dial.axis)}</text>'
+    )
+    frame = f'viewBox="0 0 {left + width + 20} {top + height + 42}" width="380" role="img"'
     return f"<svg {frame}>{''.join(marks)}</svg>"

@@ -171,9 +171,24 @@ def missed_bars(cards: Sequence[ScoreCard], bars: dict[str, list[Bar]]) -> list[
     return lines
 
 
-def write_results(out: Path, cards: Sequence[ScoreCard], bars: dict[str, list[Bar]], title: str, note: str) -> None:
-    """Write the cards and their page into `out`."""
-    write_page(out, cards, page(title, cards, bars, note))
+def write_results(
+    out: Path,
+    cards: Sequence[ScoreCard],
+    bars: dict[str, list[Bar]],
+    title: str,
+    note: str,
+    more: Sequence[str] = (),
+) -> None:
+    """Write the cards and their page into `out`; `more` is HTML that stands on it too."""
+    write_page(out, cards, page(title, cards, bars, note, more))
+
+
+def read_cards(path: Path) -> list[ScoreCard]:
+    """Return the cards of a cards.json; raise InputError where it is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[ScoreCard])
+    except (OSError, msgspec.MsgspecError, UnicodeError) as error:
+        raise InputError(f"{path}: no score cards: {error}") from None
 
 
 def write_page(out: Path, cards: Sequence[ScoreCard], made: str) -> None:

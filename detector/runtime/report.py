@@ -4,8 +4,8 @@ Intervals are 95 %: Student's t over the seeds for a mean of figures; for false 
 interval (Garwood) of all seeds' flags over all seeds' account-days, because the mean of seeds that all saw none
 would claim to be sure of it. With a single seed a mean has no interval, and none is shown.
 
-The page holds its styles and its plots in itself and asks the network for nothing. Plots are drawn here as SVG:
-three kinds are needed, and a library would weigh more than the page.
+The page holds its styles and its plots in itself, is light or dark as the reader's system is, and asks the network for
+nothing. Plots are drawn here as SVG: four kinds are needed, and a library would weigh more than the page.
 """
 
 from __future__ import annotations
@@ -229,20 +229,33 @@ def _cell(column: Column, found: Interval) -> str:
 # ------------------------------------------------------------------------------------------------ page
 
 _STYLE: Final = """
-:root{--ink:#1b1f24;--soft:#667;--line:#d8dce2;--ours:#b3261e;--other:#8a94a3;--ok:#1a7f37}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);max-width:1200px;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#5b6472}
+:root{--line:#d8dce2;--ours:#b3261e;--other:#8a94a3;--ok:#1a7f37}
+@media(prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e4e7eb;--soft:#a0a9b6}
+:root{--line:#3a414b;--ours:#ff7a6b;--ok:#57c278}}
+body{background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif;
+max-width:1200px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem;border-top:1px solid var(--line);padding-top:1rem}
 table{border-collapse:collapse;font-size:.82rem;display:block;overflow-x:auto}
 td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
-td:first-child,th:first-child{text-align:left}tr.ours{font-weight:600}
-small,.note{color:var(--soft)}td small{display:block;font-weight:400}
+td:first-child,th:first-child{text-align:left;white-space:normal;min-width:11rem}tr.ours{font-weight:600}
+ul{columns:22rem}small,.note{color:var(--soft)}td small{display:block;font-weight:400}
 .missed{color:var(--ours)}.held{color:var(--ok)}svg{max-width:100%;height:auto}
-svg text{font:11px system-ui,sans-serif;fill:var(--ink)}
+svg text{font:11px system-ui,sans-serif;fill:var(--ink);stroke:var(--paper);stroke-width:3px;paint-order:stroke}
 """
 
 
-def page(title: str, cards: Sequence[ScoreCard], bars: Mapping[str, Sequence[Bar]], note: str = "") -> str:
-    """Return the whole page; `bars` are per scenario, for the first system of each, which is ours."""
+def page(
+    title: str,
+    cards: Sequence[ScoreCard],
+    bars: Mapping[str, Sequence[Bar]],
+    note: str = "",
+    more: Sequence[str] = (),
+) -> str:
+    """Return the whole page; `bars` are per scenario, for the first system of each, which is ours.
+
+    `more` is HTML that stands between what is told of all scenarios and what is told of each.
+    """
     scenarios = by_scenario(cards)
     ours = {name: next(iter(systems.values())) for name, systems in scenarios.items()}
     intervals = (
@@ -254,11 +267,14 @@ def page(title: str, cards: Sequence[ScoreCard], bars: Mapping[str, Sequence[Bar
         f'<p class="note">{escape(note)} {intervals}</p>',
         _bar_list(ours, bars),
         "<h2>Served share</h2>",
-        _share_plot(scenarios),
+        _dot_plot(scenarios, _SERVED),
+        "<h2>Time to detect</h2>",
+        _dot_plot(scenarios, _HOURS),
         "<h2>Calibration</h2>",
         _calibration_plot([claim for same in ours.values() for card in same for claim in card.claims]),
         "<h2>False flags per benign cohort</h2>",
-        cohort_rows([card for same in ours.values() for card in same]),
+        cohorts([card for same in ours.values() for card in same]),
+        *more,
     ]
     for name, systems in scenarios.items():
         parts += [f"<h2>{escape(name or UNNAMED)}</h2>", _curve_plot(ours[name]), _rows(systems)]
@@ -297,51 +313,116 @@ def _rows(systems: Mapping[str, Sequence[ScoreCard]]) -> str:
     return f"<table><tr><th></th>{head}</tr>{''.join(body)}</table>"
 
 
-def cohort_rows(cards: Sequence[ScoreCard]) -> str:
-    """Return the false flags of one system per benign cohort as a table of the page."""
-    rows = [
-        f"<tr><td>{escape(name)}</td><td>{accounts:,}</td><td>{days:,}</td><td>{flags:,}</td>"
-        f"<td>{_cell(_COLUMN['false_flags_per_million'], _rate(flags, days, len(cards)))}</td></tr>"
-        for name, (accounts, days, flags) in cohort_totals(cards).items()
-    ]
-    head = "<tr><th>cohort</th><th>accounts</th><th>account-days</th><th>false flags</th><th>per million</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """A logarithmic axis of a figure: its title, and its ticks, beyond which nothing is drawn."""
+
+    metric: str
+    title: str
+    ticks: tuple[tuple[float, str], ...]
+
+    def place(self, figure: float) -> float:
+        """Return where a figure stands, from 0 to 1."""
+        first, last = self.ticks[0][0], self.ticks[-1][0]
+        return math.log(min(max(figure, first), last) / first) / math.log(last / first)
 
 
-_FLOOR: Final = 1e-5  # served shares below this are drawn here
+_SERVED: Final = _Axis(
+    "served_share",
+    "share of the campaign's exchanges that were served before it was actionable",
+    ((1e-5, "≤ 0.001 %"), *((10.0**power, percent(10.0**power)) for power in range(-4, 1))),
+)
+_HOURS: Final = _Axis(
+    "hours_to_detect",
+    "hours from the campaign's first exchange until it was actionable; of several campaigns the slowest",
+    ((0.25, "≤ 0.25 h"), *((hours, f"{hours} h") for hours in (1, 4, 12, 48, 192)), (1_200, "≥ 1,200 h")),
+)
 
 
-def _share_plot(scenarios: Mapping[str, Mapping[str, Sequence[ScoreCard]]]) -> str:
-    """Return a dot per scenario and system on a logarithmic scale, ours in red with its interval."""
+def _dot_plot(scenarios: Mapping[str, Mapping[str, Sequence[ScoreCard]]], axis: _Axis) -> str:
+    """Return a dot per scenario with a campaign and system on a logarithmic scale, ours in red with its interval."""
     rows = [name for name, systems in scenarios.items() if any(c.campaigns for same in systems.values() for c in same)]
-    left, width, step = 190, 760, 26
-    height = step * len(rows) + 40
+    if not rows:
+        return '<p class="note">There was no campaign.</p>'
+    left, width, step = 170, 700, 26
+    bottom = 8 + step * len(rows)
 
-    def x(share: float) -> float:
-        return left + width * (1 - math.log10(max(share, _FLOOR)) / math.log10(_FLOOR))
+    def x(figure: float) -> float:
+        return left + width * axis.place(figure)
 
-    marks = []
-    for power in range(-5, 1):
-        at = x(10.0**power)
-        marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="8" y2="{height - 28}" stroke="#d8dce2"/>')
-        label = "≤ 0.001 %" if power == math.log10(_FLOOR) else percent(10.0**power)
-        marks.append(f'<text x="{at:.1f}" y="{height - 12}" text-anchor="middle">{label}</text>')
+    marks = [f'<text x="{left + width / 2}" y="{bottom + 36}" text-anchor="middle">{escape(axis.title)}</text>']
+    for figure, label in axis.ticks:
+        at = x(figure)
+        marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="8" y2="{bottom}" stroke="var(--line)"/>')
+        marks.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{label}</text>')
     for i, name in enumerate(rows):
         y = 8 + step * i + step / 2
         marks.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name or UNNAMED)}</text>')
         for rank, (system, same) in reversed(list(enumerate(scenarios[name].items()))):
-            found = interval("served_share", same)
+            found = interval(axis.metric, same)
             if found.mean is None:
+                if rank == 0:
+                    known = sum(getattr(card, axis.metric) is not None for card in same)
+                    words = f"in {known} of {len(same)} seeds" if known else "never"
+                    marks.append(f'<text x="{left + width + 12}" y="{y + 4}">{words}</text>')
                 continue
-            colour, radius = ("#b3261e", 6) if rank == 0 else ("#8a94a3", 4)
+            colour, radius = ("var(--ours)", 6) if rank == 0 else ("var(--other)", 4)
             if rank == 0 and found.low is not None and found.high is not None:
                 ends = f'x1="{x(found.low):.1f}" x2="{x(found.high):.1f}" y1="{y}" y2="{y}"'
                 marks.append(f'<line {ends} stroke="{colour}" stroke-width="2"/>')
-            tip = escape(f"{system}: {_cell(_COLUMN['served_share'], found)}")
+            tip = escape(f"{system}: {_cell(_COLUMN[axis.metric], found)}")
             dot = f'cx="{x(found.mean):.1f}" cy="{y}" r="{radius}" fill="{colour}"'
             marks.append(f"<circle {dot}><title>{tip}</title></circle>")
-    caption = '<p class="note">Red: the detector, with its interval; grey: baselines (point at one for its name).</p>'
-    return f'<svg viewBox="0 0 {left + width + 40} {height}" role="img">{"".join(marks)}</svg>{caption}' if rows else ""
+    caption = "Red: the detector, with its interval; grey: baselines (point at one for its name)."
+    frame = f'viewBox="0 0 {left + width + 120} {bottom + 44}" role="img"'
+    return f'<svg {frame}>{"".join(marks)}</svg><p class="note">{caption}</p>'
+
+
+def cohorts(cards: Sequence[ScoreCard]) -> str:
+    """Return the false flags of one system per benign cohort, bars and a table of the page."""
+    totals = cohort_totals(cards)
+    if not totals:
+        return '<p class="note">No account is labelled benign.</p>'
+    rows = [
+        f"<tr><td>{escape(name)}</td><td>{accounts:,}</td><td>{days:,}</td><td>{flags:,}</td>"
+        f"<td>{_cell(_COLUMN['false_flags_per_million'], _rate(flags, days, len(cards)))}</td></tr>"
+        for name, (accounts, days, flags) in totals.items()
+    ]
+    head = "<tr><th>cohort</th><th>accounts</th><th>account-days</th><th>false flags</th><th>per million</th></tr>"
+    return f"{_cohort_bars(totals)}<table>{head}{''.join(rows)}</table>"
+
+
+def _cohort_bars(totals: Mapping[str, tuple[int, int, int]]) -> str:
+    """Return a bar per cohort, its false flags per million account-days, with how many in how many days."""
+    together = tuple(map(sum, zip(*totals.values(), strict=True)))
+    rows = {"all of them": (together[0], together[1], together[2]), **totals}
+    rates = [1e6 * flags / days if days else 0.0 for _, days, flags in rows.values()]
+    ticks = _round_ticks(max(*rates, 10.0))
+    left, width, step = 170, 560, 20
+    bottom = 8 + step * len(rows)
+    title = "false flags per million benign account-days"
+    marks = [f'<text x="{left + width / 2}" y="{bottom + 36}" text-anchor="middle">{title}</text>']
+    for tick in ticks:
+        at = left + width * tick / ticks[-1]
+        marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="8" y2="{bottom}" stroke="var(--line)"/>')
+        marks.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{plain(tick)}</text>')
+    for i, ((name, (_, days, flags)), rate) in enumerate(zip(rows.items(), rates, strict=True)):
+        y, long = 8 + step * i, width * rate / ticks[-1]
+        said = f"{plain(rate)} ({flags:,} in {days:,} account-days)"
+        marks += [
+            f'<text x="{left - 12}" y="{y + 14}" text-anchor="end">{escape(name)}</text>',
+            f'<rect x="{left}" y="{y + 4}" width="{long:.1f}" height="{step - 8}" fill="var(--ours)"/>',
+            f'<text x="{left + long + 6:.1f}" y="{y + 14}">{said}</text>',
+        ]
+    frame = f'viewBox="0 0 {left + width + 260} {bottom + 44}" role="img"'
+    return f"<svg {frame}>{''.join(marks)}</svg>"
+
+
+def _round_ticks(most: float) -> list[float]:
+    """Return 0 and a few round numbers at equal distances, the last at least `most`, which is above 0."""
+    step = 10.0 ** math.floor(math.log10(most))
+    step = next(step * part for part in (0.2, 0.5, 1.0, 2.0) if 6 * step * part >= most)
+    return [step * number for number in range(math.ceil(most / step) + 1)]
 
 
 def wilson(true: int, of: int) -> tuple[float, float]:
@@ -366,11 +447,12 @@ def _calibration_plot(claims: Sequence[Claim]) -> str:
         return top + height * (1 - share)
 
     marks = [
-        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#d8dce2"/>',
-        f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#8a94a3" stroke-dasharray="4 3"/>',
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="var(--line)"/>',
+        f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="var(--other)" stroke-dasharray="4 3"/>',
         f'<text x="{left - 6}" y="{top + 8}" text-anchor="end">100 %</text>',
-        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0</text>',
-        f'<text x="{x(0.5)}" y="{top + height + 42}" text-anchor="middle">confidence</text>',
+        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0 %</text>',
+        f'<text x="{x(0.5)}" y="{top + height + 46}" text-anchor="middle">confidence</text>',
+        f'<text x="{left + 8}" y="{top + 16}">share of claims that were campaigns</text>',
     ]
     marks += [
         f'<text x="{x(at)}" y="{top + height + 28}" text-anchor="middle">{at:g}</text>'
@@ -381,9 +463,9 @@ def _calibration_plot(claims: Sequence[Claim]) -> str:
         at, share = x(held.mean_score), held.true / held.claims
         tip = f"{held.low:g} to {held.high:g}: {held.true} of {held.claims} claims true, mean {held.mean_score:.3f}"
         ends = f'x1="{at:.1f}" x2="{at:.1f}" y1="{y(low):.1f}" y2="{y(high):.1f}"'
-        dot = f'cx="{at:.1f}" cy="{y(share):.1f}" r="5" fill="#b3261e"'
+        dot = f'cx="{at:.1f}" cy="{y(share):.1f}" r="5" fill="var(--ours)"'
         marks += [
-            f'<line {ends} stroke="#b3261e" stroke-width="2"/>',
+            f'<line {ends} stroke="var(--ours)" stroke-width="2"/>',
             f"<circle {dot}><title>{tip}</title></circle>",
             f'<text x="{at:.1f}" y="{y(low) + 13:.1f}" text-anchor="middle">{held.claims}</text>',
         ]
@@ -393,7 +475,7 @@ def _calibration_plot(claims: Sequence[Claim]) -> str:
         "of them were campaigns, with its Wilson interval; on the dashed line the score would be a probability."
     )
     drawn = "".join(marks)
-    frame = f'viewBox="0 0 {left + width + 20} {top + height + 48}" width="700" role="img"'
+    frame = f'viewBox="0 0 {left + width + 20} {top + height + 52}" width="700" role="img"'
     return f'<svg {frame}>{drawn}</svg><p class="note">{caption}</p>'
 
 
@@ -420,15 +502,17 @@ def _curve(campaign: CampaignScore) -> str:
 
     title = f"{campaign.campaign_id}: {campaign.accounts:,} accounts, {campaign.exchanges:,} exchanges"
     drawn = [
-        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#d8dce2"/>',
-        line(1, "#8a94a3"),
-        line(2, "#b3261e"),
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="var(--line)"/>',
+        line(1, "var(--other)"),
+        line(2, "var(--ours)"),
         f'<text x="{left}" y="14">{escape(title)}</text>',
         f'<text x="{left - 6}" y="{top + 8}" text-anchor="end">100 %</text>',
-        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0</text>',
+        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0 %</text>',
+        f'<text x="{left}" y="{top + height + 16}">0 h</text>',
+        f'<text x="{left + width / 2}" y="{top + height + 16}" text-anchor="middle">since its first exchange</text>',
         f'<text x="{left + width}" y="{top + height + 16}" text-anchor="end">{hours:.0f} h</text>',
     ]
     if campaign.hours_to_detect is not None:
         at = left + width * min(max(campaign.hours_to_detect / hours, 0.0), 1.0)
-        drawn.append(upright(at, 'stroke="#1a7f37" stroke-dasharray="4 3"'))
+        drawn.append(upright(at, 'stroke="var(--ok)" stroke-dasharray="4 3"'))
     return f'<svg viewBox="0 0 {left + width + 10} {top + height + 24}" width="380" role="img">{"".join(drawn)}</svg>'

@@ -2,6 +2,7 @@
 
     python -m tests.bench.evaluate [--full | --scale 0.1] [--seeds 5] [--only relay,quiet] [--config FILE]
     python -m tests.bench.evaluate --streams FOLDER…     recorded streams instead, a folder each
+    … --evasion out/evasion/cards.json                   with the dials of `make evasion` on the same page
 
 Exit code 1 when a bar is missed.
 """
@@ -18,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from detector.errors import ConfigError, DetectorError
 from detector.pipeline import PipelineSettings
 from detector.runtime.evaluate import OURS
-from detector.runtime.grid import FIRST_SEED, Job, bars_of, jobs_of, missed_bars, run_grid, write_results
+from detector.runtime.evasion import BREAKDOWN, DIALS, evasion_parts
+from detector.runtime.grid import FIRST_SEED, Job, bars_of, jobs_of, missed_bars, read_cards, run_grid, write_results
 from detector.runtime.report import cohort_table, parse_bar, summary_table
 from detector.scorecard import ScoreCard
 from tests.bench.settings import pipeline_settings
@@ -42,6 +44,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--bar", action="append", default=[], metavar="METRIC<=X", help="one more bar for every scenario"
     )
+    parser.add_argument(
+        "--evasion", type=Path, metavar="FILE", help="cards.json of `make evasion`: its dials on the page too"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out/evaluate"))
@@ -63,12 +68,13 @@ def main(arguments: list[str]) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=240)
     try:
         bars = bars_of(scenarios, full=options.full, extra=[parse_bar(text) for text in options.bar])
+        more = _dials(options.evasion) if options.evasion else []
         cards = run_shown(jobs, pipeline_settings(options.config), options.processes, console)
     except DetectorError as error:
         console.print(f"evaluate: {error}", style="red")
         return 2 if isinstance(error, ConfigError) else 1
     note = f"{len(jobs)} runs, {_size(options)}; simulated traffic unless a stream says otherwise."
-    write_results(options.out, cards, bars, "Score card", note)
+    write_results(options.out, cards, bars, "Score card", note, more)
     console.print(summary_table(cards))
     console.print(cohort_table([card for card in cards if card.system == OURS]))
     missed = missed_bars(cards, bars)
@@ -78,6 +84,11 @@ def main(arguments: list[str]) -> int:
         f"{sum(map(len, bars.values())) - len(missed)} bars held, {len(missed)} missed; {options.out}/index.html"
     )
     return 1 if missed else 0
+
+
+def _dials(path: Path) -> list[str]:
+    parts = evasion_parts(DIALS, read_cards(path), f"From {path}.")
+    return [f"<h2>{BREAKDOWN}</h2>", *parts]
 
 
 def _size(options: argparse.Namespace) -> str:

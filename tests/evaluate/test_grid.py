@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from detector.errors import InputError
+from detector.runtime.evasion import DIALS, name_of
 from detector.runtime.grid import (
     FIRST_SEED,
     TARGETS,
@@ -15,6 +16,7 @@ from detector.runtime.grid import (
     bars_of,
     jobs_of,
     missed_bars,
+    read_cards,
     run_grid,
     run_job,
     write_results,
@@ -22,6 +24,7 @@ from detector.runtime.grid import (
 from detector.runtime.report import parse_bar
 from detector.scorecard import ScoreCard
 from detector.simulate import SCENARIOS
+from tests.bench.evaluate import main
 from tests.bench.settings import pipeline_settings
 from tests.evaluate.cases import START, benign, campaign, card, every_hour, finding
 
@@ -98,6 +101,29 @@ def test_results_are_a_page_and_cards_that_can_be_read_back(tmp_path: Path) -> N
     write_results(tmp_path / "out", cards, {}, "title", "note")
     assert msgspec.json.decode((tmp_path / "out" / "cards.json").read_bytes(), type=list[ScoreCard]) == cards
     assert "relay" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_what_are_no_cards_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cards.json").write_text("[{}]")
+    for path in (tmp_path / "cards.json", tmp_path / "gone.json", tmp_path):
+        with pytest.raises(InputError, match=f"{path}: no score cards"):
+            read_cards(path)
+
+
+def test_the_page_of_an_evaluation_shows_the_dials_of_an_evasion_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dial,) = (dial for dial in DIALS if dial.name == "mixed")
+    turned = [ours(name_of(dial.turned(value)), served_share=value) for value in dial.values]
+    write_results(tmp_path / "evasion", turned, {}, "title", "note")
+    args = ["--streams", str(recorded(tmp_path / "mine")), "--no-baselines", "--out", str(tmp_path / "out")]
+    main([*args, "--evasion", str(tmp_path / "evasion" / "cards.json")])
+    made = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "<h2>mine</h2>" in made
+    assert f"<h2>{dial.title}</h2>" in made
+    assert made.count("time to detect (ring") == 1  # of the dials that were run
+    assert main([*args, "--evasion", str(tmp_path / "gone")]) == 1
+    assert "no score cards" in capsys.readouterr().out
 
 
 def test_a_recorded_stream_is_a_folder(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from detector.errors import ConfigError
-from detector.runtime.report import cohort_table, interval, page, parse_bar, summary_table, wilson
+from detector.runtime.report import _round_ticks, cohort_table, interval, page, parse_bar, summary_table, wilson
 from detector.scorecard import ScoreCard, brier
 from tests.evaluate.cases import DAY, START, benign, campaign, card, every_hour, finding
 
@@ -112,6 +112,62 @@ def test_names_are_shown_and_never_obeyed() -> None:
     assert "\x1b" not in out.getvalue()
     bars = {evil: [parse_bar("served_share<=0.2")]}
     assert "<script" not in page(evil, [named, other], bars, note=evil)
+
+
+def plot(made: str, heading: str) -> str:
+    """What stands under a heading of the page."""
+    return made.split(f"<h2>{heading}</h2>")[1].split("<h2>", maxsplit=1)[0]
+
+
+def test_the_page_has_a_bar_for_each_benign_cohort_as_long_as_its_rate() -> None:
+    (one,) = cards(0.1)
+    (people,) = one.cohorts
+    rates = [("people", 2, 4_000), ("class", 1, 8_000), ("office", 0, 500)]
+    cohorts = [msgspec.structs.replace(people, cohort=n, false_flags=f, account_days=d) for n, f, d in rates]
+    made = plot(page("t", [msgspec.structs.replace(one, cohorts=cohorts)], {}), "False flags per benign cohort")
+    names = re.findall(r'text-anchor="end">([^<]*)</text>', made)
+    assert names == ["all of them", "class", "office", "people"]
+    long = dict(zip(names, map(float, re.findall(r'<rect[^>]* width="([\d.]+)"', made)), strict=True))
+    assert long["people"] == pytest.approx(4 * long["class"], abs=0.2)
+    assert long["all of them"] == pytest.approx(long["people"] * (3 / 12_500) / (2 / 4_000), abs=0.2)
+    assert long["office"] == 0
+    for said in ("500 (2 in 4,000 account-days)", "0 (0 in 500 account-days)", "per million benign account-days"):
+        assert said in made
+
+
+@pytest.mark.parametrize("most", [10.0, 97.1, 214.0, 999.9, 1_000.0, 26_050.0])
+def test_ticks_are_few_round_and_reach_the_longest_bar(most: float) -> None:
+    ticks = _round_ticks(most)
+    assert ticks[0] == 0
+    assert ticks[-2] < most <= ticks[-1]
+    assert 4 <= len(ticks) <= 7
+
+
+def test_the_page_has_the_time_to_detect_of_each_scenario_with_its_interval() -> None:
+    def timed(scenario: str, *hours: float | None) -> list[ScoreCard]:
+        return [
+            msgspec.structs.replace(one, hours_to_detect=h)
+            for one, h in zip(cards(*[0.1] * len(hours), scenario=scenario), hours, strict=True)
+        ]
+
+    made = plot(page("t", [*timed("quick", 1.0, 1.2), *timed("slow", 40.0, 50.0)], {}), "Time to detect")
+    dots = [float(at) for at in re.findall(r'<circle cx="([\d.]+)"', made)]
+    ends = [(float(a), float(b)) for a, b in re.findall(r'x1="([\d.]+)" x2="([\d.]+)"[^>]*stroke-width="2"', made)]
+    assert dots[0] < dots[1]
+    assert all(low < dot < high for dot, (low, high) in zip(dots, ends, strict=True))
+    assert "detector: 45 [0, 109]" in made
+    gone = plot(page("t", [*timed("seen", 1.0, None), *timed("unseen", None)], {}), "Time to detect")
+    assert "<circle" not in gone
+    assert "in 1 of 2 seeds" in gone
+    assert "never" in gone
+
+
+def test_the_page_is_readable_in_the_dark() -> None:
+    made = page("t", [*cards(0.1, 0.2), *cards(0.3, system="other")], {})
+    style, body = made.split("</style>")
+    assert "prefers-color-scheme:dark" in style
+    assert not re.search(r'(?:fill|stroke)="#', body)  # colours have names, and each of them two values
+    assert set(re.findall(r"var\((--\w+)\)", made)) <= set(re.findall(r"(--\w+):", style))
 
 
 def test_the_page_says_which_bars_held() -> None:
