@@ -192,9 +192,10 @@ def simulate(
     Several scenarios go to folders of their own below --out. With --kafka events and account records
     go to Kafka as a gateway would send them, one scenario after another.
 
-    Prompts are written by grammars, or come from a folder: *.ndjson files with {"prompt": ..., "kind":
-    "benign" or "harvest", "family": ... (optional)} on each line, or benign/*.txt and harvest/*.txt with a
-    prompt on each. Accounts do not share more of them than the collections do, while there are enough.
+    Prompts are written by grammars, or come from a folder: *.ndjson files with {"prompt" or "text": ..., "kind":
+    "benign" or "harvest", "family": ... (optional)} on each line, or benign_*.ndjson and harvest_*.ndjson without the
+    kind, or benign/*.txt and harvest/*.txt with a prompt on each. Accounts do not share more of them than the
+    collections do, while there are enough.
     """
     if prompt_folder and not text:
         raise click.UsageError("--prompts and --no-text exclude each other")

@@ -8,16 +8,18 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Literal, cast
+from typing import BinaryIO, Final, Literal, NamedTuple, cast
 
 import msgspec
 
 from detector.errors import InputError
+from detector.simulate.harvest_texts import FAMILIES
 from detector.simulate.prompts import Collections
 from detector.simulate.simulation import Simulation
 
 MAX_PROMPT_CHARS: Final = 6000
 Compression = Literal["", ".gz", ".zst"]
+_KINDS: Final[tuple[Literal["benign", "harvest"], ...]] = ("benign", "harvest")
 
 
 def write(
@@ -61,44 +63,74 @@ def _opened(files: ExitStack, path: Path, compress: Compression) -> BinaryIO:
     return plain
 
 
+class Prompt(NamedTuple):
+    """A real prompt, as a collection has it."""
+
+    kind: Literal["benign", "harvest"]
+    family: str
+    text: str
+
+
 def read_prompts(folder: Path) -> Collections:
     """Read real prompts: every file of a folder, in the order of their names.
 
-        *.ndjson, *.jsonl     {"prompt": …, "kind": "benign" | "harvest", "family": …} on each line, family optional
-        benign/*.txt          a prompt on each line
-        harvest/*.txt
+        *.ndjson, *.jsonl     {"prompt": … or "text": …, "kind": "benign" | "harvest", "family": …} on each line
+        benign/*, benign_*    such files whose rows need no kind, or *.txt with a prompt on each line
+        harvest/*, harvest_*
 
     Each may be compressed (.gz). The family of a harvest is what it is after (as `Content.family`, or
-    "naked"), that of benign prompts the job of an API customer that they belong to. Empty lines are passed over.
+    "naked"), that of benign prompts the job of an API customer that they belong to. A row without one has, if benign,
+    its "template" (rows over one template are one job); if harvested, the word after `harvest_` in the file's name
+    that is a family, or else all of them. Empty lines are passed over.
     Raises InputError, with file and line, for anything else.
     """
     sides: dict[str, dict[str, list[str]]] = {"benign": {}, "harvest": {}}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        read = _reader(path, folder)
-        for place, line in _lines(path):
-            kind, family, text = read(line, place)
+        for kind, family, text in prompts_of(path, folder):
             sides[kind].setdefault(family, []).append(json.dumps(text[:MAX_PROMPT_CHARS], ensure_ascii=False)[1:-1])
     if not any(sides.values()):
         raise InputError(f"{folder}: no prompts; {_SHAPES}")
     return Collections(*({name: tuple(rows) for name, rows in side.items()} for side in sides.values()))
 
 
-def _reader(path: Path, folder: Path) -> Callable[[str, str], tuple[str, str, str]]:
-    """Return what takes a line (and its place, for the message) of such a file to kind, family and prompt."""
-    name, within = path.name.removesuffix(".gz"), path.relative_to(folder).parts
+def prompts_of(path: Path, folder: Path) -> Iterator[Prompt]:
+    """Yield the prompts of one file of a folder of collections, whole, in their order; as `read_prompts`."""
+    name = path.name.removesuffix(".gz")
+    kind, family = _told_by_name(path.relative_to(folder))
     if name.endswith((".ndjson", ".jsonl")):
-        return _row
-    if name.endswith(".txt") and len(within) == 2 and within[0] in {"benign", "harvest"}:
-        return lambda line, _: (within[0], "", line)
-    raise InputError(f"{path}: no collection of prompts; {_SHAPES}")
+        for place, line in _lines(path):
+            yield _prompt(line, place, kind, family)
+    elif name.endswith(".txt") and kind:
+        for _, line in _lines(path):
+            yield Prompt(kind, family, line)
+    else:
+        raise InputError(f"{path}: no collection of prompts; {_SHAPES}")
 
 
-def _row(line: str, place: str) -> tuple[str, str, str]:
+def _told_by_name(within: Path) -> tuple[Literal["benign", "harvest"] | None, str]:
+    """Return what the name of a file in the folder says: the kind, if anything does, and the family of a harvest."""
+    first, *words = within.name.partition(".")[0].split("_")
+    for kind in _KINDS:
+        if words and first == kind:
+            known = [word for word in words if word in (*FAMILIES, "naked")]
+            return kind, "_".join(known[-1:] or words) if kind == "harvest" else ""
+        if len(within.parts) == 2 and within.parts[0] == kind:
+            return kind, ""
+    return None, ""
+
+
+def _prompt(line: str, place: str, kind: Literal["benign", "harvest"] | None, family: str) -> Prompt:
+    """Return what a row says, and the name of its file where it does not."""
     try:
         row = _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise InputError(f"{place}: {error}; a line is {_ROW}") from None
-    return row.kind, row.family, row.prompt
+    text, kind = row.prompt or row.text, row.kind or kind
+    if not text:
+        raise InputError(f"{place}: no prompt and no text; a line is {_ROW}")
+    if not kind:
+        raise InputError(f"{place}: no kind, and the file's name says none; a line is {_ROW}")
+    return Prompt(kind, row.family or (str(row.template) if kind == "benign" else family), text)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -116,11 +148,16 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 class _Row(msgspec.Struct):
-    prompt: Annotated[str, msgspec.Meta(min_length=1)]
-    kind: Literal["benign", "harvest"]
+    prompt: str = ""
+    text: str = ""
+    kind: Literal["benign", "harvest"] | None = None
     family: str = ""
+    template: str | int = ""
 
 
 _decoder = msgspec.json.Decoder(_Row)
-_ROW: Final = '{"prompt": …, "kind": "benign" or "harvest", "family": … (optional)}'
-_SHAPES: Final = f"*.ndjson with {_ROW} on each line, or benign/*.txt and harvest/*.txt with a prompt on each"
+_ROW: Final = '{"prompt" or "text": …, "kind": "benign" or "harvest", "family": … (optional)}'
+_SHAPES: Final = (
+    f"*.ndjson with {_ROW} on each line, or benign_*.ndjson and harvest_*.ndjson without the kind, "
+    "or benign/*.txt and harvest/*.txt with a prompt on each"
+)

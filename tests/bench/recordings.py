@@ -32,6 +32,7 @@ import pyarrow.parquet
 from detector.account import AccountRecord
 from detector.errors import InputError
 from detector.scorecard import TruthRecord
+from detector.simulate.files import Prompt, prompts_of
 
 BEGIN_MS: Final = 1_788_134_400_000  # a Monday, 2026-08-31
 DAY_MS: Final = 86_400_000
@@ -85,16 +86,19 @@ class Recordings:
         self.lengths = np.array(
             [(r["input_length"], r["output_length"]) for r in self._rows("traffic/mooncake_conversation")], np.int64
         )
-        self.copied = [r["text"] for r in self._rows("prompts/benign_awesome")]
-        self.calls = [r["text"] for r in self._rows("prompts/benign_bfcl_live")]
+        self.copied = [prompt.text for prompt in self._prompts("benign_awesome")]
+        self.calls = [prompt.text for prompt in self._prompts("benign_bfcl_live")]
         self.bulk: dict[str, list[str]] = defaultdict(list)
-        for row in self._rows("prompts/benign_batch_t0"):
-            self.bulk[row["template"]].append(row["text"])
+        for prompt in self._prompts("benign_batch_t0"):
+            self.bulk[prompt.family].append(prompt.text)
         self.clients = self._clients()
 
     def harvest(self, name: str) -> list[str]:
         """Return the prompts of a harvest, by the name of its file."""
-        return [row["text"] for row in self._rows(f"prompts/{name}")]
+        return [prompt.text for prompt in self._prompts(name)]
+
+    def _prompts(self, name: str) -> Iterator[Prompt]:
+        return prompts_of(self._path(f"prompts/{name}.jsonl.gz"), self._data / "prompts")
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         with gzip.open(self._path(f"{name}.jsonl.gz"), "rt", encoding="utf-8") as lines:

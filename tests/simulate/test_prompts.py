@@ -134,9 +134,26 @@ def test_a_folder_of_ndjson_and_of_plain_text_is_read_in_the_order_of_names(tmp_
     assert read.harvest == {"coding": ("solve",), "": ("harvest one", "harvest two")}
 
 
+def test_the_name_of_a_file_says_what_its_rows_do_not(tmp_path: Path) -> None:
+    def written(name: str, *rows: dict[str, object]) -> None:
+        with gzip.open(tmp_path / name, "wt") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+    written("benign_copied.jsonl.gz", {"name": "guide", "text": "be my guide"})
+    written("benign_bulk.jsonl.gz", {"template": "sum_up", "text": "sum up: x"}, {"template": 7, "text": "label: y"})
+    written("harvest_book_naked.jsonl.gz", {"text": "what is a monad?"}, {"text": "q", "kind": "benign"})
+    written("harvest_steps.jsonl.gz", {"template": "q", "text": "step by step"}, {"text": "y", "family": "coding"})
+    read = read_prompts(tmp_path)
+    assert read.benign == {"": ("be my guide", "q"), "sum_up": ("sum up: x",), "7": ("label: y",)}
+    assert read.harvest == {"naked": ("what is a monad?",), "steps": ("step by step",), "coding": ("y",)}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
+        ("a.jsonl", b'{"text": "x", "kind": "benign"}\n{"text": "of which kind?"}\n', "a.jsonl:2: no kind"),
+        ("benign_a.jsonl", b'{"text": "x"}\n{"texts": "x"}\n', "benign_a.jsonl:2: no prompt and no text"),
+        ("harvest.jsonl", b'{"text": "x"}\n', "harvest.jsonl:1: no kind"),
         ("a.ndjson", b'{"prompt": "x", "kind": "benign"}\n["not an object"]\n', "a.ndjson:2: "),
         ("a.jsonl", b'{"prompt": "x", "kind": "rival"}\n', "a.jsonl:1: .*rival"),
         ("a.jsonl", b'{"kind": "benign"}\n', "a.jsonl:1: .*prompt"),
