@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
@@ -69,8 +69,10 @@ class _Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        from detector.errors import nearest
+
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            near = _nearest(args[0], self.list_commands(ctx))
+            near = nearest(args[0], self.list_commands(ctx))
             hint = f" (did you mean {near!r}?)" if near else ""
             raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -168,6 +170,7 @@ def replay(
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies numbers of accounts.")
 @click.option("--days", type=float, help="Cut the stream after so many days.")
 @click.option("--text/--no-text", default=True, help="With or without the text of prompts.")
+@click.option("--set", "turned", multiple=True, metavar="DIAL=VALUE", help="Of every campaign; may be repeated.")
 @click.option("--prompts", "prompt_folder", type=_FOLDER, help="Real prompts, benign and harvested, from this folder.")
 @click.option(
     "--compress", type=click.Choice(["none", "gz", "zst"]), default="gz", show_default=True, help="Of the events."
@@ -183,6 +186,7 @@ def simulate(
     scale: float,
     days: float | None,
     text: bool,
+    turned: tuple[str, ...],
     prompt_folder: Path | None,
     compress: str,
     config_file: Path | None,
@@ -190,7 +194,12 @@ def simulate(
     """Write events, account records and ground truth of SCENARIO, from a seed.
 
     Several scenarios go to folders of their own below --out. With --kafka events and account records
-    go to Kafka as a gateway would send them, one scenario after another.
+    go to Kafka as a gateway would send them, one scenario after another. SCENARIO-withheld is the same with sketches
+    under the configured key in the place of text.
+
+    A dial is a field of a campaign, such as aged=0.5, mixed=0.9, timing=lockstep, per_account_day=5.6 or pivot=false,
+    or of the parts of its content, such as content.templates=1000, content.paraphrase=0.3 or content.kind=naked; the
+    parts themselves are content='[{"share": 0.8, "family": "coding"}, {"share": 0.2, "kind": "naked"}]'.
 
     Prompts are written by grammars, or come from a folder: *.ndjson files with {"prompt" or "text": ..., "kind":
     "benign" or "harvest", "family": ... (optional)} on each line, or benign_*.ndjson and harvest_*.ndjson without the
@@ -199,21 +208,29 @@ def simulate(
     """
     if prompt_folder and not text:
         raise click.UsageError("--prompts and --no-text exclude each other")
+    config = _loaded(config_file)
+    from detector.runtime.scenarios import WITHHELD, scenario_of, simulated
+
+    if not text and any(name.endswith(WITHHELD) for name in scenarios):
+        raise click.UsageError(f"{WITHHELD} is sketches of the text, and --no-text leaves it out")
     if to_kafka == (folder is not None):
         raise click.UsageError("say where it goes: --out FOLDER, or --kafka")
-    _known_scenarios(scenarios)
-    from detector.simulate import simulate as simulated
+    worlds = {name: scenario_of(name, turned) for name in scenarios}
     from detector.simulate.files import read_prompts, write
 
     prompts = read_prompts(prompt_folder) if prompt_folder else None
+
+    def made(name: str) -> Simulation:
+        key, world = config.privacy.key, worlds[name]
+        return simulated(name, seed, scale, key=key, world=world, days=days, text=text, prompts=prompts)
+
     if folder is None:
-        made = [simulated(name, seed, scale=scale, days=days, text=text, prompts=prompts) for name in scenarios]
-        _send(_loaded(config_file), made, speed)
+        _send(config, [made(name) for name in scenarios], speed)
         return
     suffix: Any = "" if compress == "none" else f".{compress}"
     for name in scenarios:
         target = folder / name if len(scenarios) > 1 else folder
-        simulation = simulated(name, seed, scale=scale, days=days, text=text, prompts=prompts)
+        simulation = made(name)
         with _counter(name, simulation.total_events) as advance, _writing(target):
             total = write(simulation, target, suffix, advance)
         accounts = len(simulation.accounts)
@@ -310,10 +327,13 @@ def fit(
     config = _loaded(config_file)
     if not folders and not scenarios:
         raise click.UsageError("say what to fit to: --stream FOLDER, or --scenario NAME")
-    _known_scenarios(scenarios)
     from detector.campaign.weights import render
     from detector.runtime.fit import fitted
     from detector.runtime.grid import Job
+    from detector.runtime.scenarios import scenario_of
+
+    for name in scenarios:
+        scenario_of(name)  # or refuse it before anything is done
 
     def simulated(numbers: Sequence[int]) -> list[Job]:
         return [Job(name, seed, scale, days) for seed in numbers for name in scenarios]
@@ -430,15 +450,6 @@ def _send(config: Config, simulations: list[Simulation], speed: float) -> None:
         click.echo(f"{sent:,} events, {told:,} account records sent", err=True)
 
 
-def _known_scenarios(names: Sequence[str]) -> None:
-    from detector.errors import ConfigError
-    from detector.simulate import SCENARIOS
-
-    for name in names:
-        if name not in SCENARIOS:
-            raise click.UsageError(str(ConfigError(name, "there is no such scenario", _nearest(name, SCENARIOS))))
-
-
 def _must_exist(paths: Sequence[str]) -> None:
     """Refuse a file that is not there before anything is done: that is wrong usage."""
     from detector.errors import InputError
@@ -480,12 +491,6 @@ def _summarise(tally: Tally, severities: dict[str, int], campaigns: int) -> None
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)), None)
 
 
 def _seconds(text: str) -> float:

@@ -30,7 +30,7 @@ from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, g
 import msgspec
 
 from detector.campaign import weights
-from detector.errors import ConfigError, InputError
+from detector.errors import ConfigError, InputError, nearest
 from detector.pipeline import PipelineSettings
 from detector.sinks.settings import SinkSettings
 from detector.stages.accounts import AccountSettings
@@ -490,12 +490,12 @@ def _converted(setting: Setting, given: Any, origin: str) -> Any:
         return msgspec.convert(given, setting.kind, strict=not from_environment)
     except msgspec.ValidationError as error:
         said = "what was given" if setting.secret else repr(given)
-        nearest = None
+        near = None
         choices = get_args(_bare(setting.kind))
         if isinstance(given, str) and choices and isinstance(choices[0], str):
-            nearest = next(iter(difflib.get_close_matches(given, choices, n=1, cutoff=0.4)), None)
+            near = nearest(given, choices)
         problem = f"{said} ({origin}) is not usable: {_explained(error, setting)}"
-        raise ConfigError(setting.name, problem, nearest) from None
+        raise ConfigError(setting.name, problem, near) from None
 
 
 def _explained(error: msgspec.ValidationError, setting: Setting) -> str:

@@ -8,6 +8,16 @@ DetectorError
     └── Fenced      another worker owns this partition now: drop what you hold, stop writing
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like `name`, None where none is: for the message of a ConfigError."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)), None)
+
 
 class DetectorError(Exception):
     """The root; never raised itself."""

@@ -28,13 +28,10 @@ from detector.runtime.evaluate import OURS, compare, read_truth
 from detector.runtime.files import chunks_of
 from detector.runtime.replay import replay
 from detector.runtime.report import Bar, by_scenario, page, parse_bar
-from detector.runtime.sketching import sketched
+from detector.runtime.scenarios import scenario_of, simulated
 from detector.scorecard import ScoreCard, TruthRecord
-from detector.simulate import SCENARIOS, Scenario, simulate
+from detector.simulate import Scenario
 
-WITHHELD: Final = (
-    "-withheld"  # scenario name with this at its end: the same with the gateway's sketches instead of prompts
-)
 FIRST_SEED: Final = 233  # nothing was tuned on it and the next fifty; raise it when something is
 SMALL_SCALE: Final = 0.02
 SMALL_DAYS: Final = 12.0  # at most; campaigns begin on day 2, and the public ones lasted for ten days and more
@@ -66,7 +63,7 @@ Stream = tuple[Iterator[list[bytes]], list[AccountRecord], list[TruthRecord]]
 class Job:
     """One scenario with one seed, or one recorded stream (a folder of events, accounts, truth).
 
-    With a `world` of one's own that one is simulated, and `scenario` is only its name.
+    With a `world` of one's own that one is simulated, and `scenario` is its name, and says whether text is withheld.
     """
 
     scenario: str
@@ -105,8 +102,7 @@ def jobs_of(
 
 
 def _days(scenario: str) -> float:
-    world = SCENARIOS.get(scenario.removesuffix(WITHHELD))
-    return min(SMALL_DAYS, world.days) if world else SMALL_DAYS
+    return min(SMALL_DAYS, scenario_of(scenario).days)
 
 
 def run_job(job: Job, settings: PipelineSettings) -> list[ScoreCard]:
@@ -204,15 +200,9 @@ def stream_of(job: Job, key: int) -> Stream:
 
 
 def _simulated(job: Job, key: int) -> Stream:
-    name = job.scenario.removesuffix(WITHHELD)
-    if job.world is None and name not in SCENARIOS:
-        raise InputError(f"no scenario is called {name!r}; there are {', '.join(sorted(SCENARIOS))}")
-    simulation = simulate(job.world or name, job.seed, job.scale, days=job.days)
+    simulation = simulated(job.scenario, job.seed, job.scale, key=key, world=job.world, days=job.days)
     truth = [msgspec.convert(row, TruthRecord) for row in simulation.truth]
-    chunks = simulation.chunks()
-    if name != job.scenario:
-        chunks = (lines for lines, _ in sketched(chunks, key))
-    return chunks, simulation.accounts, truth
+    return simulation.chunks(), simulation.accounts, truth
 
 
 def _recorded(folder: Path) -> Stream:

@@ -10,7 +10,6 @@ nothing. Plots are drawn here as SVG: four kinds are needed, and a library would
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import re
@@ -25,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
-from detector.errors import ConfigError
+from detector.errors import ConfigError, nearest
 from detector.runtime.terminal import visible
 from detector.scorecard import CampaignScore, Claim, ScoreCard, bins, brier, calibration_error
 
@@ -159,15 +158,11 @@ def parse_bar(text: str) -> Bar:
         raise ConfigError("bar", f"{text!r} is not of the form metric<=number")
     metric, relation, value = parts.groups()
     if metric not in _METRICS:
-        raise ConfigError(metric, "no such figure on the score card", _nearest(metric))
+        raise ConfigError(metric, "no such figure on the score card", nearest(metric, _METRICS))
     try:
         return Bar(metric, relation, float(value))
     except ValueError:
         raise ConfigError("bar", f"{value!r} is not a number") from None
-
-
-def _nearest(metric: str) -> str | None:
-    return next(iter(difflib.get_close_matches(metric, _METRICS, 1, 0.4)), None)
 
 
 # ---------------------------------------------------------------------------------------------- tables

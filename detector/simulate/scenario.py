@@ -7,12 +7,37 @@ The intensities are the public ones (domain.md); sizes that no source gives are 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from detector.simulate.harvest_texts import FAMILIES
+from detector.simulate.harvest_texts import FAMILIES, SUFFIXES
 
 Timing = Literal["lockstep", "balanced", "human"]
+
+
+_SHARES: Final = (
+    "specialised", "shared_payment", "shared_network", "shared_client", "shared_email", "aged", "block_replay",
+)  # fmt: skip
+_ABOVE: Final = ("accounts", "per_account_day", "days", "operators")
+_LEAST: Final = (
+    "start_day", "churn_per_day", "probe_accounts", "probe_days", "ramp_days", "successor_accounts",
+    "successor_delay_h",
+)  # fmt: skip
+
+
+def _check(values: Mapping[str, float], what: str) -> None:
+    """Refuse the first value that is not `what`."""
+    for name, value in values.items():
+        if not _HOLDS[what](value):
+            raise ValueError(f"{name} is {what}, not {value}")
+
+
+_HOLDS: Final[dict[str, Callable[[float], bool]]] = {
+    "a share from 0 to 1": lambda value: 0 <= value <= 1,
+    "above 0": lambda value: value > 0,
+    "at least 0": lambda value: value >= 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +58,10 @@ class Content:
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
             raise ValueError(f"unknown family {self.family!r}, one of {', '.join(FAMILIES)}")
+        if self.suffix not in range(len(SUFFIXES)):
+            raise ValueError(f"suffix is a number from 0 to {len(SUFFIXES) - 1}, not {self.suffix}")
+        _check({"share": self.share, "templates": self.templates}, "above 0")
+        _check({"share": self.share, "paraphrase": self.paraphrase}, "a share from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +110,9 @@ class Dials:
             raise ValueError(f"mixed is a share from 0 to 0.95, not {self.mixed}")
         if abs(sum(part.share for part in self.content) - 1.0) > 1e-6:
             raise ValueError("the shares of the content parts must add up to 1")
+        _check({name: getattr(self, name) for name in _SHARES}, "a share from 0 to 1")
+        _check({name: getattr(self, name) for name in _ABOVE}, "above 0")
+        _check({name: getattr(self, name) for name in _LEAST}, "at least 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ the same bytes, wherever the chunks are cut and whether or not an earlier chunk 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -35,6 +35,10 @@ CHUNK_EVENTS: Final = 20_000
 OUTAGE_MS: Final = 30 * 60_000
 
 
+Change = Callable[[Iterator[list[bytes]]], Iterator[list[bytes]]]
+"""From chunks of lines to chunks of lines."""
+
+
 @dataclass(slots=True)
 class Simulation:
     """What `simulate` returns. Iterate `chunks()` as often as you like: each time the same lines."""
@@ -48,9 +52,18 @@ class Simulation:
     _sources: list[Cohort | Pool]
     _texts: list[Writer] | None
     _real: RealPrompts | None
+    _through: Change | None = None
 
     def chunks(self, events: int = CHUNK_EVENTS) -> Iterator[list[bytes]]:
         """Yield event lines (JSON, no newline) in order of arrival, at most `events` at a time."""
+        written = self._written(events)
+        return self._through(written) if self._through else written
+
+    def through(self, change: Change) -> Simulation:
+        """Return the same simulation, of which nobody sees the lines but as `change` gives them on."""
+        return replace(self, _through=change)
+
+    def _written(self, events: int) -> Iterator[list[bytes]]:
         for rows in self.slices():
             for begin in range(0, len(rows), events):
                 part = rows[begin : begin + events]

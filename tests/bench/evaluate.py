@@ -54,19 +54,9 @@ def main(arguments: list[str]) -> int:
     scenarios = options.only.split(",") if options.only else list(SCENARIOS)
     if options.streams:
         scenarios = [folder.name for folder in options.streams]
-        jobs = [Job(f.name, baselines=not options.no_baselines, folder=f) for f in options.streams]
-    else:
-        seeds = options.seeds or (5 if options.full else 1)
-        jobs = jobs_of(
-            scenarios,
-            seeds,
-            full=options.full,
-            baselines=not options.no_baselines,
-            first_seed=options.first_seed,
-            scale=options.scale,
-        )
     console = Console() if sys.stdout.isatty() else Console(width=240)
     try:
+        jobs = _jobs(options, scenarios)
         bars = bars_of(scenarios, full=options.full, extra=[parse_bar(text) for text in options.bar])
         more = _dials(options.evasion) if options.evasion else []
         cards = run_shown(jobs, pipeline_settings(options.config), options.processes, console)
@@ -84,6 +74,19 @@ def main(arguments: list[str]) -> int:
         f"{sum(map(len, bars.values())) - len(missed)} bars held, {len(missed)} missed; {options.out}/index.html"
     )
     return 1 if missed else 0
+
+
+def _jobs(options: argparse.Namespace, scenarios: list[str]) -> list[Job]:
+    if options.streams:
+        return [Job(f.name, baselines=not options.no_baselines, folder=f) for f in options.streams]
+    return jobs_of(
+        scenarios,
+        options.seeds or (5 if options.full else 1),
+        full=options.full,
+        baselines=not options.no_baselines,
+        first_seed=options.first_seed,
+        scale=options.scale,
+    )
 
 
 def _dials(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from detector.errors import InputError
+from detector.errors import ConfigError, InputError
 from detector.runtime.evasion import DIALS, name_of
 from detector.runtime.grid import (
     FIRST_SEED,
@@ -137,9 +137,12 @@ def test_a_folder_without_events_is_refused(tmp_path: Path) -> None:
         run_job(Job("mine", folder=tmp_path), pipeline_settings(None))
 
 
-def test_an_unknown_scenario_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InputError, match="quiet"):
+def test_an_unknown_scenario_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no such scenario"):
         run_job(Job("nonesuch"), pipeline_settings(None))
+    with pytest.raises(ConfigError, match="no such scenario"):
+        jobs_of(["nonesuch"], 1, full=False)
+    assert main(["--only", "nonesuch"]) == 2
 
 
 def test_jobs_run_in_processes_of_their_own_and_come_back_in_order(tmp_path: Path) -> None:
