@@ -27,15 +27,17 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from html import escape
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from rich.table import Table
 
 from detector.runtime.evaluate import OURS
 from detector.runtime.grid import SMALL_SCALE, Job
 from detector.runtime.report import cohorts, document, percent, plain
+from detector.runtime.scenarios import WITHHELD
 from detector.scorecard import ScoreCard
 from detector.simulate import Content, Dials, Scenario
+from detector.simulate.scenario import Timing
 
 HALF: Final = 0.5
 START_DAY: Final = 2.0
@@ -51,23 +53,54 @@ BASE: Final = Dials(
 
 
 @dataclass(frozen=True, slots=True)
+class World:
+    """A campaign, the day on which everybody gets a new model, and whether there are sketches in the place of text."""
+
+    campaign: Dials = BASE
+    release_day: float | None = Scenario(START_DAY).release_day  # after the end
+    withheld: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return what is different from the base world, which is called so; it ends in WITHHELD where text is."""
+        parts = [" ".join(_differences(BASE.content[0], part)) or "base" for part in self.campaign.content]
+        told = [
+            *_differences(BASE, self.campaign),
+            *(part for part in (" + ".join(parts),) if part != "base"),
+            *([f"release_day={self.release_day}"] if self.release_day != World().release_day else []),
+        ]
+        return (" ".join(told) or "base") + (WITHHELD if self.withheld else "")
+
+    @property
+    def scenario(self) -> Scenario:
+        """Return it for the simulator, which knows of no sketches: that is in the name."""
+        days = START_DAY + CAMPAIGN_DAYS
+        return Scenario(days, (self.campaign,), release_day=self.release_day, least_accounts=1)
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """One property of a campaign and the values tried, easiest to detect first, at least two, all different.
 
-    A title may first say what else is true of the campaign, up to a colon. `turned` gives the campaign at a value. On a
-    logarithmic dial every value is above 0.
+    A title may first say what else is true of the campaign, up to a colon. `turned` gives the world at a value. On a
+    logarithmic dial every value is above 0. Where values are no numbers they are counted from 0, and have `words`.
     """
 
     name: str
     title: str
     values: tuple[float, ...]
-    turned: Callable[[float], Dials]
+    turned: Callable[[float], World]
     logarithmic: bool = False
+    words: tuple[str, ...] = ()
 
     @property
     def axis(self) -> str:
         """Return what the values are: the end of the title, without what else is true of the campaign."""
         return self.title.rpartition(": ")[2]
+
+    def written(self, value: float) -> str:
+        """Return how a value is told."""
+        return self.words[round(value)] if self.words else plain(value)
 
     def place(self, value: float) -> float:
         """Return where a value stands on the dial: 0 at the easiest one tried, 1 at the hardest."""
@@ -84,35 +117,88 @@ class Dial:
         return math.log10(value) if self.logarithmic else value
 
 
-def _asking(kind: Literal["scaffold", "naked"] = "scaffold", templates: float = 1, paraphrase: float = 0.0) -> Dials:
+def _with(**turned: Any) -> World:
+    return World(replace(BASE, **turned))
+
+
+def _asking(kind: Literal["scaffold", "naked"] = "scaffold", templates: float = 1, paraphrase: float = 0.0) -> World:
     part = replace(BASE.content[0], kind=kind, templates=int(templates), paraphrase=paraphrase)
-    return replace(BASE, content=(part,))
+    return _with(content=(part,))
 
 
-def _sharing(share: float, of: Dials) -> Dials:
-    return replace(of, shared_payment=share, shared_network=share, shared_client=share, shared_email=share)
+def _partly_bare(share: float) -> World:
+    """The template for the rest of it; a part with no share is none."""
+    template = replace(BASE.content[0], share=round(1 - share, 6)) if share < 1 else None
+    bare = replace(BASE.content[0], kind="naked", share=share) if share > 0 else None
+    return _with(content=tuple(filter(None, (template, bare))))
 
+
+def _sharing(share: float, of: World) -> World:
+    campaign = replace(of.campaign, shared_payment=share, shared_network=share, shared_client=share, shared_email=share)
+    return replace(of, campaign=campaign)
+
+
+def _probing(days: float) -> World:
+    """Ten accounts for so long; half a day later all are there."""
+    return _with(probe_accounts=10, probe_days=days, ramp_days=days + 0.5) if days else World()
+
+
+def _at_release(moves: float) -> World:
+    """On the day on which the campaign begins there is a new model, and it stays with the old one or moves over."""
+    return (World(), *(replace(_with(pivot=pivot), release_day=START_DAY) for pivot in (False, True)))[round(moves)]
+
+
+TIMINGS: Final[tuple[Timing, ...]] = ("lockstep", "balanced", "human")
 
 DIALS: Final = (
     Dial(
         "rate",
         "exchanges per account and day",
         (857, 13, 5.6, 2, 0.5, 0.2, 0.1),
-        lambda x: replace(BASE, per_account_day=x),
+        lambda x: _with(per_account_day=x),
         logarithmic=True,
     ),
     Dial(
         "accounts",
         "accounts",
         (300, 100, 30, 15, 10, 8),
-        lambda x: replace(BASE, accounts=round(x / SMALL_SCALE)),
+        lambda x: _with(accounts=round(x / SMALL_SCALE)),
         logarithmic=True,
     ),
     Dial("templates", "templates", (1, 10, 100, 1000, 10_000), lambda x: _asking(templates=x), logarithmic=True),
     Dial("paraphrase", "share of the wording made anew", (0, 0.3, 0.6, 1), lambda x: _asking(paraphrase=x)),
-    Dial("mixed", "share of unrelated traffic", (0, 0.5, 0.9, 0.95), lambda x: replace(BASE, mixed=x)),
-    Dial("aged", "share of aged accounts", (0, 0.5, 0.9, 1), lambda x: replace(BASE, aged=x)),
-    Dial("churn", "accounts replaced per account and day", (0, 1, 10), lambda x: replace(BASE, churn_per_day=x)),
+    Dial("mixed", "share of unrelated traffic", (0, 0.5, 0.9, 0.95), lambda x: _with(mixed=x)),
+    Dial("aged", "share of aged accounts", (0, 0.5, 0.9, 1), lambda x: _with(aged=x)),
+    Dial("churn", "accounts replaced per account and day", (0, 1, 10), lambda x: _with(churn_per_day=x)),
+    Dial(
+        "timing",
+        "timing of an account's requests",
+        (0, 1, 2),
+        lambda x: _with(timing=TIMINGS[round(x)]),
+        words=TIMINGS,
+    ),
+    Dial("probing", "days of probing with ten accounts, before all come", (0, 0.5, 1, 1.5), _probing),
+    Dial(
+        "release",
+        "what it does when a new model comes on its first day",
+        (0, 1, 2),
+        _at_release,
+        words=("none comes", "stays", "moves"),
+    ),
+    Dial(
+        "withheld",
+        "what the gateway gives away",
+        (0, 1),
+        lambda x: World(withheld=x > 0),
+        words=("text", "sketches"),
+    ),
+    Dial(
+        "shared",
+        "share of accounts with shared payment, network, client, mail",
+        (1, 0.5, 0.2, 0),
+        lambda x: _sharing(x, World()),
+    ),
+    Dial("bare", "share of bare questions, the others in the template", (0, 0.5, 0.9, 1), _partly_bare),
     Dial(
         "naked",
         "bare questions: share of accounts with shared payment, network, client, mail",
@@ -123,14 +209,14 @@ DIALS: Final = (
         "naked-rate",
         "bare questions, nothing shared: exchanges per account and day",
         (25.6, 13, 8, 5.6, 2),
-        lambda x: replace(_asking(kind="naked"), per_account_day=x),
+        lambda x: World(replace(_asking(kind="naked").campaign, per_account_day=x)),
         logarithmic=True,
     ),
     Dial(
         "reseller",
         "a reseller, half of its accounts aged, each in its own rhythm: share of unrelated traffic",
         (0, 0.2, 0.35, 0.5, 0.9),
-        lambda x: replace(BASE, mixed=x, aged=0.5, timing="human"),
+        lambda x: _with(mixed=x, aged=0.5, timing="human"),
     ),
 )
 
@@ -174,12 +260,6 @@ class Breakdown:
     broken: float
 
 
-def name_of(dials: Dials) -> str:
-    """Return what is different from the base campaign, which is called so."""
-    turned = [*_differences(BASE, dials), *_differences(BASE.content[0], dials.content[0])]
-    return " ".join(turned) or "base"
-
-
 def _differences(usual: Dials | Content, turned: Dials | Content) -> Iterator[str]:
     for field in fields(usual):
         value = getattr(turned, field.name)
@@ -188,17 +268,16 @@ def _differences(usual: Dials | Content, turned: Dials | Content) -> Iterator[st
 
 
 def sweep(dials: Sequence[Dial], seeds: Sequence[int]) -> list[Job]:
-    """Return the jobs of all dials, seed by seed; a campaign that stands on several dials is run once."""
-    turned = dict.fromkeys(dial.turned(value) for dial in dials for value in dial.values)
-    worlds = [Scenario(START_DAY + CAMPAIGN_DAYS, (campaign,), least_accounts=1) for campaign in turned]
-    return [Job(name_of(world.campaigns[0]), seed, SMALL_SCALE, world=world) for seed in seeds for world in worlds]
+    """Return the jobs of all dials, seed by seed; a world that stands on several dials is run once."""
+    worlds = dict.fromkeys(dial.turned(value) for dial in dials for value in dial.values)
+    return [Job(world.name, seed, SMALL_SCALE, world=world.scenario) for seed in seeds for world in worlds]
 
 
 def points(dial: Dial, cards: Sequence[ScoreCard]) -> list[Point]:
     """Return the points of a dial for which there are cards of the detector, easiest first."""
     found = []
     for value in dial.values:
-        same = tuple(c for c in cards if c.system == OURS and c.scenario == name_of(dial.turned(value)))
+        same = tuple(c for c in cards if c.system == OURS and c.scenario == dial.turned(value).name)
         if same:
             found.append(Point(value, same))
     return found
@@ -229,19 +308,22 @@ def _mean(figures: Sequence[float]) -> float:
 _HEAD: Final = ("served share", "served before own flag", "recall, all accounts", "benign flagged", "hours to detect")
 
 
-def said(found: Breakdown | None) -> str:
-    """Say where it breaks down, with what was really tried on both sides."""
+def said(dial: Dial, found: Breakdown | None) -> str:
+    """Say where a dial breaks down, with what was really tried on both sides."""
     if found is None:
         return "not reached"
+    broken = dial.written(found.broken)
     if found.held is None:
-        return f"from {plain(found.broken)} on, the easiest value tried"
-    return f"{plain(found.at)} (between {plain(found.held)} and {plain(found.broken)})"
+        return f"from {broken} on, the easiest value tried"
+    if dial.words:
+        return f"{broken} (not {dial.written(found.held)})"
+    return f"{plain(found.at)} (between {dial.written(found.held)} and {broken})"
 
 
 def sentence(dial: Dial, tried: Sequence[Point]) -> str:
     """Say where a dial breaks down, for the campaign and for its accounts."""
-    own = said(breakdown(dial, tried, SERVED_BEFORE_OWN_FLAG))
-    return f"{dial.title}: 50 % served at: {said(breakdown(dial, tried))}; before own flag: {own}"
+    own = said(dial, breakdown(dial, tried, SERVED_BEFORE_OWN_FLAG))
+    return f"{dial.title}: 50 % served at: {said(dial, breakdown(dial, tried))}; before own flag: {own}"
 
 
 def _cells(point: Point) -> tuple[str, ...]:
@@ -269,7 +351,7 @@ def table(dial: Dial, tried: Sequence[Point]) -> Table:
     for title in (dial.name, *_HEAD):
         made.add_column(title, justify="right")
     for point in tried:
-        made.add_row(plain(point.value), *_cells(point))
+        made.add_row(dial.written(point.value), *_cells(point))
     return made
 
 
@@ -294,9 +376,9 @@ def evasion_parts(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str =
     found = {dial.name: points(dial, cards) for dial in dials}
     dials = [dial for dial in dials if len(found[dial.name]) > 1]  # the base campaign is on most
     rows = "".join(
-        f"<tr><td>{escape(dial.title)}</td><td>{', '.join(plain(p.value) for p in found[dial.name])}</td>"
-        f"<td>{escape(said(breakdown(dial, found[dial.name])))}</td>"
-        f"<td>{escape(said(breakdown(dial, found[dial.name], SERVED_BEFORE_OWN_FLAG)))}</td></tr>"
+        f"<tr><td>{escape(dial.title)}</td><td>{', '.join(dial.written(p.value) for p in found[dial.name])}</td>"
+        f"<td>{escape(said(dial, breakdown(dial, found[dial.name])))}</td>"
+        f"<td>{escape(said(dial, breakdown(dial, found[dial.name], SERVED_BEFORE_OWN_FLAG)))}</td></tr>"
         for dial in dials
     )
     parts = [
@@ -324,7 +406,7 @@ def evasion_parts(dials: Sequence[Dial], cards: Sequence[ScoreCard], note: str =
 def _figures(dial: Dial, tried: Sequence[Point]) -> str:
     head = "".join(f"<th>{title}</th>" for title in (dial.name, *_HEAD))
     rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in (plain(point.value), *_cells(point)))}</tr>"
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in (dial.written(point.value), *_cells(point)))}</tr>"
         for point in tried
     )
     return f"<table><tr>{head}</tr>{rows}</table>"
@@ -387,14 +469,15 @@ def _plot(
     for point, found in zip(tried, heights, strict=True):
         at = x(point.value)
         cells = dict(zip(_HEAD, _cells(point), strict=True))
-        tip = f"<title>{escape(f'{plain(point.value)}: ' + '; '.join(f'{k} {v}' for k, v in cells.items()))}</title>"
+        value = escape(dial.written(point.value))
+        tip = f"<title>{value}: {escape('; '.join(f'{k} {v}' for k, v in cells.items()))}</title>"
         look = 'fill="none" stroke="var(--ours)"' if found is None else 'fill="var(--ours)"'
         marks.append(
             f'<circle cx="{at:.1f}" cy="{y(1 if found is None else found[1]):.1f}" r="4" {look}>{tip}</circle>'
         )
         if at - labelled >= _LABEL_WIDTH:
             labelled = at
-            marks.append(f'<text x="{at:.1f}" y="{top + height + 16}" text-anchor="middle">{point.value:g}</text>')
+            marks.append(f'<text x="{at:.1f}" y="{top + height + 16}" text-anchor="middle">{value}</text>')
     marks.append(
         f'<text x="{left + width / 2}" y="{top + height + 34}" text-anchor="middle">{escape(dial.axis)}</text>'
     )

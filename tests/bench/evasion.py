@@ -2,7 +2,7 @@
 
     python -m tests.bench.evasion [--seeds 1] [--only rate,mixed] [--processes 2] [--config FILE]
 
-40 runs a seed, some 25 s each on one core. What is tried and why: `detector/runtime/evasion.py`.
+53 runs a seed, some 25 s each on one core. What is tried and why: `detector/runtime/evasion.py`.
 """
 
 from __future__ import annotations

@@ -21,15 +21,16 @@ from detector.runtime.evasion import (
     SERVED_BEFORE_OWN_FLAG,
     Breakdown,
     Dial,
+    World,
     breakdown,
     evasion_page,
-    name_of,
     points,
     said,
     sweep,
     table,
 )
-from detector.runtime.grid import run_job
+from detector.runtime.grid import run_job, stream_of
+from detector.runtime.scenarios import WITHHELD
 from detector.scorecard import ScoreCard
 from detector.simulate import Scenario
 from tests.bench.settings import pipeline_settings
@@ -37,8 +38,14 @@ from tests.evaluate.cases import START, benign, campaign, card, every_hour, find
 
 STREAM = [*every_hour("h0", 10), *every_hour("p0", 30)]
 TRUTH = [*campaign("h0"), *benign("p0")]
-RATE = Dial("rate", "a rate", (1000.0, 100.0, 10.0, 1.0), lambda x: replace(BASE, per_account_day=x), logarithmic=True)
-MIXED = Dial("mixed", "a share", (0.0, 0.5, 0.9), lambda x: replace(BASE, mixed=x))
+
+
+def having(**turned: float) -> World:
+    return World(replace(BASE, **turned))
+
+
+RATE = Dial("rate", "a rate", (1000.0, 100.0, 10.0, 1.0), lambda x: having(per_account_day=x), logarithmic=True)
+MIXED = Dial("mixed", "a share", (0.0, 0.5, 0.9), lambda x: having(mixed=x))
 
 
 def cards(dial: Dial, *served: Sequence[float], system: str = "detector", own: float | None = None) -> list[ScoreCard]:
@@ -48,7 +55,7 @@ def cards(dial: Dial, *served: Sequence[float], system: str = "detector", own: f
         msgspec.structs.replace(
             one,
             system=system,
-            scenario=name_of(dial.turned(value)),
+            scenario=dial.turned(value).name,
             seed=seed,
             served_share=share,
             served_share_by_account=share if own is None else own,
@@ -60,7 +67,7 @@ def cards(dial: Dial, *served: Sequence[float], system: str = "detector", own: f
 
 
 def broken(dial: Dial, *served: Sequence[float]) -> str:
-    return said(breakdown(dial, points(dial, cards(dial, *served))))
+    return said(dial, breakdown(dial, points(dial, cards(dial, *served))))
 
 
 def shown(dial: Dial, *served: Sequence[float]) -> str:
@@ -79,14 +86,46 @@ def test_a_dial_runs_one_way_over_values_that_make_different_campaigns(dial: Dia
 
 def test_a_campaign_that_stands_on_several_dials_is_run_once_a_seed() -> None:
     jobs = sweep(DIALS, [1, 2])
-    assert len({(job.world, job.seed) for job in jobs}) == len({(job.scenario, job.seed) for job in jobs}) == len(jobs)
+    different = {(job.world, job.scenario.endswith(WITHHELD), job.seed) for job in jobs}
+    assert len(different) == len({(job.scenario, job.seed) for job in jobs}) == len(jobs)
     assert [job.seed for job in jobs if job.scenario == "base"] == [1, 2]
 
 
 def test_a_campaign_is_named_after_what_is_different_from_the_base() -> None:
-    assert name_of(BASE) == "base"
-    assert name_of(replace(BASE, mixed=0.5, aged=1.0)) == "mixed=0.5 aged=1.0"
-    assert name_of(replace(BASE, content=(replace(BASE.content[0], templates=9),))) == "templates=9"
+    part = BASE.content[0]
+    half = replace(part, share=0.5)
+    for world, name in (
+        (World(), "base"),
+        (World(replace(BASE, mixed=0.5, aged=1.0)), "mixed=0.5 aged=1.0"),
+        (World(replace(BASE, content=(replace(part, templates=9),))), "templates=9"),
+        (World(replace(BASE, content=(half, replace(half, kind="naked")))), "share=0.5 + kind=naked share=0.5"),
+        (World(release_day=2.0), "release_day=2.0"),
+        (World(withheld=True), "base-withheld"),
+    ):
+        assert world.name == name
+
+
+def test_a_world_says_what_is_true_beside_its_campaign() -> None:
+    by_name = {dial.name: dial for dial in DIALS}
+    timing, release, bare = (by_name[name] for name in ("timing", "release", "bare"))
+    assert [timing.turned(value).campaign.timing for value in timing.values] == list(timing.words)
+    days = [release.turned(value).scenario for value in release.values]
+    assert [(world.release_day or 0) < world.days for world in days] == [False, True, True]
+    assert [world.campaigns[0].pivot for world in days[1:]] == [False, True]
+    shares = [[(part.kind, part.share) for part in bare.turned(value).campaign.content] for value in (0, 0.5, 1)]
+    assert shares == [[("scaffold", 1)], [("scaffold", 0.5), ("naked", 0.5)], [("naked", 1)]]
+    (job,) = (job for job in sweep([by_name["withheld"]], [1]) if job.scenario != "base")
+    assert not any(b"prompt_text" in line for line in next(iter(stream_of(job, 0)[0])))
+
+
+def test_values_that_are_no_numbers_are_told_in_words() -> None:
+    dial = Dial("timing", "timing", (0, 1, 2), lambda x: having(mixed=x / 4), words=("one", "two", "three"))
+    run = cards(dial, [0.1], [0.2], [0.9])
+    assert said(dial, breakdown(dial, points(dial, run))) == "three (not two)"
+    made = evasion_page([dial], run)
+    assert ">one</text>" in made
+    assert "<td>one, two, three</td>" in made
+    assert "three" in shown(dial, [0.1], [0.2], [0.9])
 
 
 def test_a_job_with_a_world_of_its_own_reaches_another_process_and_is_run_by_its_name() -> None:

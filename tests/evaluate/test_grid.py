@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from detector.errors import ConfigError, InputError
-from detector.runtime.evasion import DIALS, name_of
+from detector.runtime.evasion import DIALS
 from detector.runtime.grid import (
     FIRST_SEED,
     TARGETS,
@@ -114,7 +114,7 @@ def test_the_page_of_an_evaluation_shows_the_dials_of_an_evasion_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (dial,) = (dial for dial in DIALS if dial.name == "mixed")
-    turned = [ours(name_of(dial.turned(value)), served_share=value) for value in dial.values]
+    turned = [ours(dial.turned(value).name, served_share=value) for value in dial.values]
     write_results(tmp_path / "evasion", turned, {}, "title", "note")
     args = ["--streams", str(recorded(tmp_path / "mine")), "--no-baselines", "--out", str(tmp_path / "out")]
     main([*args, "--evasion", str(tmp_path / "evasion" / "cards.json")])
