@@ -183,7 +183,13 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 class Alerting(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of findings."""
 
-    shadow: Annotated[bool, _doc("Decide, record and measure, but deliver nothing and issue no verdict")] = False
+    shadow: Annotated[
+        bool,
+        _doc(
+            "Decide, record and measure, but deliver nothing and issue no verdict; "
+            "after it, what is open is told anew, with all of its accounts"
+        ),
+    ] = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,22 @@
-"""Stage 3 as a stage: campaigns, the verdicts that follow from what is found, and the journal that keeps both."""
+"""Stage 3 as a stage: campaigns, the verdicts that follow from what is found, and the journal that keeps both.
+
+What was decided in shadow was delivered to nobody. A row beside the journal says that its records were absorbed so,
+and they are repeated so; a worker that takes over out of shadow begins a new journal, and what is open is told anew at
+its next change, with all of its accounts and their verdicts.
+"""
 
 from __future__ import annotations
 
-from typing import get_args
+from dataclasses import replace
+from typing import Final, get_args
 
 from detector.finding import Severity, encode
 from detector.stages.campaigns import COUNTED, CampaignPartition, CampaignSettings, Observer
 from detector.stages.journal import Journal
 from detector.stores import Message, read_back
 from detector.verdict import Change, VerdictPolicy, Verdicts
+
+SHADOW: Final = "shadow"  # the row
 
 
 class Issuing:
@@ -73,15 +81,25 @@ class CampaignStage:
         self._state: dict[int, Issuing] = {}
         self._journals: dict[int, Journal] = {}
         self._outbox: dict[int, list[Message]] = {}
+        self._turned: set[int] = set()  # partitions whose row of SHADOW is not yet as it should be
 
     def assign(self, partition: int, rows: dict[str, bytes]) -> None:
         """Start (again) from the rows of the last commit."""
-        campaigns = CampaignPartition(self._settings, self._observer)
+        shadow = SHADOW in rows
+        campaigns = CampaignPartition(replace(self._settings, shadow=shadow), self._observer)
         state, journal = Issuing(campaigns, Verdicts(self._policy)), Journal()
         with read_back(f"campaigns:{partition}"):
             for record in journal.restore(rows, state):
                 state.absorb(record)
-        state.campaigns.dropped = self.dropped  # from here on: what a journal repeats was counted
+        campaigns.dropped = self.dropped  # from here on: what a journal repeats was counted
+        campaigns.settings = self._settings
+        self._turned.discard(partition)
+        if shadow != self._settings.shadow:
+            self._turned.add(partition)
+            if rows:
+                journal.begin_anew()
+        if shadow and not self._settings.shadow:
+            campaigns.tell_anew()
         self._state[partition], self._journals[partition], self._outbox[partition] = state, journal, []
 
     def revoke(self, partition: int) -> None:
@@ -102,7 +120,11 @@ class CampaignStage:
     def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:
         """Return the rows changed since the last drain and what to publish, and forget both."""
         outbox, self._outbox[partition] = self._outbox[partition], []
-        return self._journals[partition].rows(self._state[partition]), outbox
+        rows = self._journals[partition].rows(self._state[partition])
+        if rows and partition in self._turned:
+            self._turned.discard(partition)
+            rows[SHADOW] = b"1" if self._settings.shadow else None
+        return rows, outbox
 
     def tell_anew(self) -> None:
         """Let every alert that is open begin again at its next change; verdicts stand as they were issued."""

@@ -18,6 +18,7 @@ from typing import Final
 from detector.stages import Journalled
 
 SNAPSHOT_AT_LEAST_BYTES: Final = 4 << 20
+_FULL: Final = 1 << 62  # bytes
 
 
 class Journal:
@@ -49,6 +50,10 @@ class Journal:
             self._journal_bytes += len(rows[name])
             records.extend(_split(rows[name]))
         return records
+
+    def begin_anew(self) -> None:
+        """Let the next commit be a snapshot: what comes is absorbed otherwise than what the journal holds."""
+        self._journal_bytes = _FULL
 
     def rows(self, state: Journalled) -> dict[str, bytes | None]:
         """Return the rows that make the store hold all that was appended, and forget them."""
