@@ -30,6 +30,7 @@ from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, g
 import msgspec
 
 from detector.campaign import weights
+from detector.campaign.confidence import broken_rule
 from detector.errors import ConfigError, InputError, nearest
 from detector.pipeline import PipelineSettings
 from detector.sinks.settings import SinkSettings
@@ -459,9 +460,12 @@ def _from_environment(environ: Mapping[str, str], known: Mapping[str, Setting]) 
 def _weights(setting: str, path: str) -> weights.Weights:
     """Return the weights that a file holds, or those of the package."""
     try:
-        return weights.parse(Path(path).read_text("utf-8")).weights if path else weights.DEFAULT
+        found = weights.parse(Path(path).read_text("utf-8")).weights if path else weights.DEFAULT
     except (OSError, UnicodeDecodeError, InputError) as error:
         raise ConfigError(setting, f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if broken := broken_rule(found):
+        raise ConfigError(setting, f"{path}: {broken}")
+    return found
 
 
 def _named(given: Any, known: Mapping[str, Setting], origin: str) -> Iterator[tuple[str, Any, str]]:

@@ -213,7 +213,7 @@ def test_a_signal_has_its_settings_under_its_name(tmp_path: Path) -> None:
 
 def test_the_weights_of_readings_are_a_file_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "weights.toml"
-    given = msgspec.structs.replace(DEFAULT, size=1.25)
+    given = msgspec.structs.replace(DEFAULT, size=0.05)
     path.write_text(render(msgspec.structs.replace(PACKAGED, weights=given)))
     assert loaded(f"[campaigns]\nweights = '{path}'\n", tmp_path).pipeline().campaigns.weights == given
     assert load(None, {"DETECTOR_CAMPAIGNS_WEIGHTS": str(path)}).campaigns.weights == given
@@ -227,6 +227,10 @@ def test_the_weights_of_readings_are_a_file_of_their_own(tmp_path: Path) -> None
         ("[weights", "not TOML"),
         (render(PACKAGED).replace("size", "sise"), "sise"),
         (render(msgspec.structs.replace(PACKAGED, reviewed_by="")), "reviewed_by"),
+        (
+            render(msgspec.structs.replace(PACKAGED, weights=msgspec.structs.replace(DEFAULT, spread=8.0))),
+            "behaviour alone would warn",
+        ),
     ],
 )
 def test_a_bad_weights_file_is_named_with_what_is_wrong_in_it(text: str, said: str, tmp_path: Path) -> None:

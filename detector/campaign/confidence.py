@@ -28,6 +28,13 @@ from detector.finding import Severity
 
 WARNING_AT: Final = 0.9
 CRITICAL_AT: Final = 0.97
+WARNING_ODDS: Final = math.log(WARNING_AT / (1 - WARNING_AT))
+BEHAVIOUR: Final = (
+    *("size", "young_surplus", "evenness", "duration", "spread", "single_turn"),
+    *("narrowness", "rhythm", "release_pivot", "probing", "lockstep", "sign_up_burst", "content_shift"),
+)
+"""Readings that say neither what is asked nor who pays."""
+
 LEAST_UNITS: Final = 8  # unrelated accounts; those of one organisation count once
 MANY_ANSWERS: Final = 10_000  # as many as a set has that a model is tuned on, whoever asked for them
 FAR_APART: Final = 0.5  # strength of `spread`: three in ten from one network
@@ -38,6 +45,23 @@ UNKNOWN: Final = 0.3  # what an unavailable reading counts as
 def weight_of(weights: Weights, name: str) -> float:
     """Return the weight of a reading."""
     return float(getattr(weights, name))
+
+
+def broken_rule(weights: Weights) -> str | None:
+    """Return which rule of the house these weights break; None for none.
+
+    Behaviour alone stays at `watch`, however much of it there is; and no reading speaks alone.
+    """
+    together = weights.bias + math.fsum(weight_of(weights, name) for name in BEHAVIOUR)
+    if together >= WARNING_ODDS:
+        return (
+            f"behaviour alone would warn: bias and {', '.join(BEHAVIOUR)} come to {together:.2f}, "
+            f"and have to stay below {WARNING_ODDS:.2f}"
+        )
+    for name in READINGS:
+        if (alone := weights.bias + weight_of(weights, name)) >= WARNING_ODDS:
+            return f"{name} alone would warn: with bias it is {alone:.2f}, and has to stay below {WARNING_ODDS:.2f}"
+    return None
 
 
 def confidence(readings: list[Reading], weights: Weights) -> float:

@@ -25,7 +25,6 @@ are rarer among the groups, it says more than the probability; the page of `eval
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,21 +32,15 @@ from typing import Any, Final
 import numpy as np
 from scipy import optimize
 
-from detector.campaign.confidence import UNKNOWN, WARNING_AT
+from detector.campaign.confidence import BEHAVIOUR, UNKNOWN, WARNING_AT, WARNING_ODDS
 from detector.campaign.weights import READINGS, Figures, Weights, from_vector, vector
 from detector.event import F64, I64, Mask
 
-BEHAVIOUR: Final = (
-    *("size", "young_surplus", "evenness", "duration", "spread", "single_turn"),
-    *("narrowness", "rhythm", "release_pivot", "probing", "lockstep", "sign_up_burst", "content_shift"),
-)
-CONTENT_OR_IDENTITY: Final = ("work_list", "concentration", "extraction", "identity", "exchange", "novelty")
 BIAS: Final = (-14.0, -4.0)
 MOST: Final = 8.0  # of one weight
 PRIOR_SPREAD: Final = 4.0  # a weight may move so far for what half a nat in one group is worth
 DECIMALS: Final = 2  # of a weight; more would claim to be known
 _SLACK: Final = 0.1  # rounding all weights moves a sum by less
-_LEVEL: Final = math.log(WARNING_AT / (1 - WARNING_AT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +73,12 @@ def joined(parts: Iterable[Samples]) -> Samples:
     )
 
 
-def rules() -> tuple[F64, F64]:
-    """Return (A, b) of the constraints A theta <= b that are not bounds."""
+def _rules() -> tuple[F64, F64]:
+    """Return (A, b) of the constraints A theta <= b that are not bounds: those of `broken_rule`, with room to round."""
     names = Weights.__struct_fields__
     rows = [[float(name == "bias" or name in BEHAVIOUR) for name in names]]
     rows += [[float(name in ("bias", alone)) for name in names] for alone in READINGS]
-    return np.array(rows), np.full(len(rows), _LEVEL - _SLACK)
-
-
-def kept(weights: Weights) -> bool:
-    """Tell whether the weights keep the rules, bounds included."""
-    theta = np.array(vector(weights))
-    matrix, most = rules()
-    inside = BIAS[0] <= theta[0] <= BIAS[1] and bool((theta[1:] >= 0).all()) and bool((theta[1:] <= MOST).all())
-    return inside and bool((matrix @ theta < most + _SLACK).all())
+    return np.array(rows), np.full(len(rows), WARNING_ODDS - _SLACK)
 
 
 def fit(samples: Samples, prior: Weights) -> Weights:
@@ -112,7 +97,7 @@ def fit(samples: Samples, prior: Weights) -> Weights:
         slope = (weight * sign / (1 + np.exp(-margin))) @ x + off / PRIOR_SPREAD
         return value / groups, slope / groups
 
-    matrix, most = rules()
+    matrix, most = _rules()
     found: Any = optimize.minimize(
         loss,
         theta0,

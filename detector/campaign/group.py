@@ -108,7 +108,7 @@ def components(
     """Return the component of each link, for edges (link, account).
 
     Two links join when they share at least `least_shared` accounts and `overlap` of the smaller one,
-    and that is not what chance gives: a link that most accounts have, such as a length profile, holds
+    and that is not what chance gives: a link that most accounts have, such as usual parameters, holds
     most of any other. A mixture joins mixtures only: each of its templates is held by all who have it, and by everybody
     else besides. Identity links take part only through the component most of their accounts are in; issuers of
     reasoning blocks do as one link for each ring, since a presented block joins two by itself.

@@ -61,7 +61,7 @@ WORDS: Final = frozenset(
         LinkKind.TOOLS,
     }
 )
-"""Kinds that hold a prompt's own words; a structure or a length profile is common property."""
+"""Kinds that hold a prompt's own words; a structure or parameters are common property."""
 
 ASKED: Final = WORDS | {LinkKind.MIXTURE}
 """Kinds by which requests are an account's part of a group. A mixture is made of words, but is not born with them."""

@@ -5,8 +5,8 @@ uses several pure ones. Kinds combine as independent evidence (noisy-or) within 
 said; who pays and connects. The kinds of a family are views of one thing, so together they are never
 worth more than the purest of them: a prompt that half of the world uses says little, however many of
 its parts are recognised. A kind corroborates as far as the account's requests show it: fragments met in
-one of a hundred prompts that begin alike say nothing of the hundred. Where no words are known, a length
-profile that only the campaign's accounts have is enough for those that do little else.
+one of a hundred prompts that begin alike say nothing of the hundred. Where no words are known, request
+parameters that only the campaign's accounts choose are enough for those that do little else.
 
 An established account is not drawn in by using a popular prompt once. It belongs only when a good
 part of what it does is the campaign's, and no more than its share of the work: who asks ten times as
@@ -167,8 +167,8 @@ def belongs(
         for kinds in (_PAID, _WHOLE)
     )
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
-    profile = (kind == LinkKind.SHAPE) & proven
-    devoted = np.bincount(account[profile], count[profile], len(age)) >= np.maximum(3, DEVOTED * requests)
+    chosen = (kind == LinkKind.SHAPE) & proven
+    devoted = np.bincount(account[chosen], count[chosen], len(age)) >= np.maximum(3, DEVOTED * requests)
     manner = np.where(age == 1, Manner.PLAIN, Manner.AGED).astype(np.int8)
     manner[busy] = Manner.BUSY
     manner[convinced & ~paid & ~whole] = Manner.PIECES

@@ -26,7 +26,7 @@ from detector.event import F32, I8, I32, I64, LABELS, U8, U64
 
 
 class LinkKind(IntEnum):
-    """The things that accounts can share. The numbers are on the wire: add, never reuse."""
+    """The things that accounts can share. The numbers are on the wire: add, never reuse (18 was one)."""
 
     TEXT = 1  # the same question, word for word
     TEMPLATE = 2  # the same prompt when its slots are masked
@@ -45,7 +45,6 @@ class LinkKind(IntEnum):
     NETWORK = 15  # ASN
     CLIENT = 16  # TLS print with user agent
     BLOCK = 17  # a presented reasoning block
-    PROFILE = 18  # the narrow cell of an account's behaviour profile
     MIXTURE = 19  # a sample of the templates that an account keeps coming back to
     ISSUER = 20  # an account whose reasoning blocks others present; who presents such blocks has its own as well
 

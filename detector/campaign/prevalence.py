@@ -18,7 +18,9 @@ new customers follow. The campaign stage tells them apart by what the group does
 
 Evaded by aged accounts, which look established: then the link's *birth* remains (`newborn`).
 Laundering a link by using it for long does not help: an account's class is fixed by its age when
-it first used the link.
+it first used the link. What nobody uses for `links.idle_days` is forgotten, with its votes: a pool that
+rests for so long is new again with its words. Accounts that rest, are of age when they come back, and left others
+to keep the words in use meanwhile do vote for them: a month's preparation, and what aged accounts show is left.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def test_links_join_when_half_of_the_smaller_one_is_shared() -> None:
 
 
 def test_a_link_that_most_accounts_have_holds_most_of_any_other_by_chance() -> None:
-    """A length profile over 80 of 100 accounts, and a class of whom as many as of anybody else have it."""
+    """Parameters of 80 of 100 accounts, and a class of whom as many as of anybody else have it."""
     edges = on(0, range(80)) + on(1, range(76, 95)) + on(2, range(80, 100))
     assert len(groups_of([LinkKind.SHAPE, T, T], edges)) == 2  # the class and its other exercise
     assert frozenset({0}) in groups_of([LinkKind.SHAPE, T, T], edges)
