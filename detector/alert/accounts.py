@@ -52,6 +52,9 @@ class _Alert(msgspec.Struct):
     raised: bool
 
 
+_dump: Final = msgspec.msgpack.Decoder(list[tuple[str, _Alert]])
+
+
 class AccountAlerts:
     """The alerts of all accounts; only accounts that ever crossed a threshold are held."""
 
@@ -164,4 +167,4 @@ class AccountAlerts:
 
     def load(self, data: bytes) -> None:
         """Become the dumped alerts."""
-        self._alerts = dict(msgspec.msgpack.decode(data, type=list[tuple[str, _Alert]]))
+        self._alerts = dict(_dump.decode(data))

@@ -52,6 +52,7 @@ REFRESH_MS: Final = HOUR_MS // 2
 SETTLED_MS: Final = 3 * DAY_MS  # of the stream, before which every model may be an old one
 MOST_MODELS: Final = 1_000  # names remembered; beyond, none is new
 MOST_EMBEDDED: Final = 1 << 14  # established accounts in the reference, those of the lowest keys
+_dump: Final = msgspec.msgpack.Decoder(tuple[list[str], list[str], list[int], bytes])
 _READ: Final = tuple(name for name in Conduct.__dataclass_fields__ if name != "active")
 
 
@@ -140,9 +141,7 @@ class Conducts:
 
     def load(self, data: bytes) -> None:
         """Become what was dumped."""
-        models, self._new, release_ms, reference = msgspec.msgpack.decode(
-            data, type=tuple[list[str], list[str], list[int], bytes]
-        )
+        models, self._new, release_ms, reference = _dump.decode(data)
         self._models, self._release_ms = set(models), np.array(release_ms, np.int64)
         self._reference = wire.decode(Reference, reference) if reference else None
 

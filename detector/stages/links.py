@@ -48,6 +48,9 @@ SAMPLED_FROM: Final = 4  # accounts on a link before its texts are sampled
 FORGET_EVERY_STEPS: Final = 60
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _COUNTED: Final = ("steps", "candidates", "edges_dropped", "links_dropped", "accounts_dropped", "steps_forced")
+_rest: Final = msgspec.msgpack.Decoder(
+    tuple[list[tuple[int, int]], int, list[tuple[int, list[bytes]]], int, float, list[str], int, int]
+)
 CANDIDATE: Final = 1
 COMMON: Final = 2
 
@@ -475,8 +478,7 @@ class LinkPartition:
 
     def load(self, parts: dict[str, bytes]) -> None:
         """Become the dumped state."""
-        kind = tuple[list[tuple[int, int]], int, list[tuple[int, list[bytes]]], int, float, list[str], int, int]
-        rest = msgspec.msgpack.decode(parts["rest"], type=kind)
+        rest = _rest.decode(parts["rest"])
         closed, done, waiting, self.start_ms, self.share, self.ids, self.swept, self.counted_ms = rest
         self.waiting.load(closed, done, waiting)
         self.accounts.load(parts["accounts"])

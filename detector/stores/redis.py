@@ -34,8 +34,11 @@ from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptErr
 from detector.errors import ConfigError, DecodeError, Fenced, Unavailable
 from detector.stores import Claim, Commit, Message, read_back
 
-LAYOUT: Final = "2"
-"""Version of the keys above. A worker that finds another one refuses to start."""
+LAYOUT: Final = "3"
+"""Version of the keys above and of all that is in their rows. A worker that finds another one refuses to start."""
+
+LAYOUT_LOOKS: Final = "c257af87fc8fd70c"
+"""A hash of what is written in this layout; tests/stores/test_layout.py finds out when that has changed."""
 
 _SCAN_ROWS: Final = 10_000
 _BYTES_PER_SECOND: Final = 4_000_000
