@@ -217,6 +217,9 @@ class Holding:
                 rows = await self.lane.store.rows(*self._name)
                 self.stage.assign(self.partition, rows)
                 self._epoch, self.position = claim.epoch, claim.offset
+                if self.stage.waiting(self.partition):  # what the journal of a worker with other rules brings by ours
+                    log.info("told_by_other_rules", stage=self.stage.name, partition=self.partition)
+                    self._uncommitted = True
             self.stored = claim.offset
             self.held = True
 

@@ -13,6 +13,7 @@ from typing import Final, get_args
 from detector.finding import Severity, encode
 from detector.stages.campaigns import COUNTED, CampaignPartition, CampaignSettings, Observer
 from detector.stages.journal import Journal
+from detector.stages.rules import rules_of
 from detector.stores import Message, read_back
 from detector.verdict import Change, VerdictPolicy, Verdicts
 
@@ -76,6 +77,7 @@ class CampaignStage:
         self._settings = settings
         self._policy = policy or VerdictPolicy()
         self._durable = durable
+        self._rules = rules_of(replace(settings, shadow=False), self._policy)  # a row of its own says that
         self.counts = {"steps": 0}
         self.dropped = dict.fromkeys(COUNTED, 0)
         self._state: dict[int, Issuing] = {}
@@ -84,13 +86,15 @@ class CampaignStage:
         self._turned: set[int] = set()  # partitions whose row of SHADOW is not yet as it should be
 
     def assign(self, partition: int, rows: dict[str, bytes]) -> None:
-        """Start (again) from the rows of the last commit."""
+        """Start (again) from the rows of the last commit; what a foreign journal brings is to be published.
+
+        Some of that was published before, under the same ids, as after a restored backup.
+        """
         shadow = SHADOW in rows
         campaigns = CampaignPartition(replace(self._settings, shadow=shadow), self._observer)
-        state, journal = Issuing(campaigns, Verdicts(self._policy)), Journal()
+        state, journal = Issuing(campaigns, Verdicts(self._policy)), Journal(self._rules)
         with read_back(f"campaigns:{partition}"):
-            for record in journal.restore(rows, state):
-                state.absorb(record)
+            told = [message for record in journal.restore(rows, state) for message in state.absorb(record)]
         campaigns.dropped = self.dropped  # from here on: what a journal repeats was counted
         campaigns.settings = self._settings
         self._turned.discard(partition)
@@ -100,7 +104,8 @@ class CampaignStage:
                 journal.begin_anew()
         if shadow and not self._settings.shadow:
             campaigns.tell_anew()
-        self._state[partition], self._journals[partition], self._outbox[partition] = state, journal, []
+        self._state[partition], self._journals[partition] = state, journal
+        self._outbox[partition] = told if journal.foreign else []
 
     def revoke(self, partition: int) -> None:
         """Forget the partition."""

@@ -32,6 +32,7 @@ from detector.campaign.prevalence import age_class, bar, newborn, purity, surpri
 from detector.campaign.table import Table, cut
 from detector.event import I64, U64, hash64
 from detector.stages.journal import Journal
+from detector.stages.rules import rules_of
 from detector.stages.waiting import Waiting
 from detector.stores import Message, read_back
 
@@ -49,7 +50,7 @@ FORGET_EVERY_STEPS: Final = 60
 _NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _COUNTED: Final = ("steps", "candidates", "edges_dropped", "links_dropped", "accounts_dropped", "steps_forced")
 _rest: Final = msgspec.msgpack.Decoder(
-    tuple[list[tuple[int, int]], int, list[tuple[int, list[bytes]]], int, float, list[str], int, int]
+    tuple[list[tuple[int, int]], int, list[tuple[int, list[bytes]]], int, float, list[str], int, int, list[int]]
 )
 CANDIDATE: Final = 1
 COMMON: Final = 2
@@ -134,6 +135,7 @@ class LinkPartition:
             last_ms="<i8",
             age="i1",
         )
+        self.untold = np.zeros(0, np.uint64)  # candidate links, by key, that no record told of
         self.counts = dict.fromkeys(_COUNTED, 0)
         self.filter_link = np.zeros(settings.filter_slots, np.uint64)
         self.filter_account = np.zeros(settings.filter_slots, np.uint64)
@@ -178,7 +180,7 @@ class LinkPartition:
         fresh = self._judge(touched, step_ms)
         self.counts["steps"] += 1
         self.counts["candidates"] += len(fresh)
-        result = self._report(step, records, who, edge_rows, fresh)
+        result = self._report(step, records, who, edge_rows, np.union1d(fresh, self._taken_untold()))
         if step - self.swept >= FORGET_EVERY_STEPS or self._full():
             self.swept = step
             self._forget(step_ms)
@@ -351,6 +353,17 @@ class LinkPartition:
 
     # -- output -----------------------------------------------------------------------------
 
+    def candidates(self) -> U64:
+        """Return the keys of the candidate links."""
+        found: U64 = self.links.keys[self.links["flags"] == CANDIDATE]
+        return found
+
+    def _taken_untold(self) -> I64:
+        """Return the rows of the links that are untold, as far as they are candidates still; they are told now."""
+        rows, self.untold = self.links.lookup(self.untold), self.untold[:0]
+        there: I64 = rows[rows >= 0]
+        return there[np.asarray(self.links["flags"][there] == CANDIDATE, np.bool_)]
+
     def _report(self, step: int, records: list[Observations], who: list[I64], touched: I64, fresh: I64) -> Candidates:
         """Return the candidates of a step: the candidate links' edges that changed, all edges of the fresh ones."""
         edges, links = self.edges, self.links
@@ -465,6 +478,7 @@ class LinkPartition:
             self.ids,
             self.swept,
             self.counted_ms,
+            self.untold.tolist(),
         )
         return {
             "rest": msgspec.msgpack.encode(rest),
@@ -479,7 +493,8 @@ class LinkPartition:
     def load(self, parts: dict[str, bytes]) -> None:
         """Become the dumped state."""
         rest = _rest.decode(parts["rest"])
-        closed, done, waiting, self.start_ms, self.share, self.ids, self.swept, self.counted_ms = rest
+        closed, done, waiting, self.start_ms, self.share, self.ids, self.swept, self.counted_ms, untold = rest
+        self.untold = np.array(untold, np.uint64)
         self.waiting.load(closed, done, waiting)
         self.accounts.load(parts["accounts"])
         self.links.load(parts["links"])
@@ -516,17 +531,26 @@ class LinkStage:
         """`durable=False` keeps no journal: a replay starts over rather than from a store."""
         self._settings = settings
         self._durable = durable
+        self._rules = rules_of(settings)
         self.counts = dict.fromkeys(_COUNTED, 0)
         self._partitions: dict[int, LinkPartition] = {}
         self._journals: dict[int, Journal] = {}
         self._outbox: dict[int, list[Message]] = {}
 
     def assign(self, partition: int, rows: dict[str, bytes]) -> None:
-        """Start (again) from the rows of the last commit."""
-        state, journal = LinkPartition(self._settings), Journal()
+        """Start (again) from the rows of the last commit.
+
+        The records of steps that a foreign journal closes were published, and others in their place would be taken
+        for repeats: what became a candidate in them is told whole with the next step.
+        """
+        state, journal = LinkPartition(self._settings), Journal(self._rules)
         with read_back(f"links:{partition}"):
-            for record in journal.restore(rows, state):
+            records = journal.restore(rows, state)
+            before = state.candidates()
+            for record in records:
                 state.absorb(record)
+            if journal.foreign:
+                state.untold = np.union1d(state.untold, np.setdiff1d(state.candidates(), before))
         state.counts = self.counts  # from here on: what a journal repeats was counted
         self._partitions[partition], self._journals[partition], self._outbox[partition] = state, journal, []
 

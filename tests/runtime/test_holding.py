@@ -246,6 +246,32 @@ async def test_the_outbox_of_the_last_owner_is_published_before_anything_is_abso
     assert (await world.store.claim("accounts", 0)).outbox == []
 
 
+class Reminded(Words):
+    """Finds something to tell in what the store has, as a stage does whose rules are others than they were."""
+
+    def assign(self, partition: int, rows: dict[str, bytes]) -> None:
+        super().assign(partition, rows)
+        if rows:
+            self.tell(partition, {"found": 1})
+
+
+@pytest.mark.asyncio
+async def test_what_a_stage_finds_in_its_rows_is_published_without_waiting_for_a_record() -> None:
+    world = World()
+    one, other = world.workers
+    await world.take(one)
+    await world.absorb(one, 10)
+    await one.commit()
+    assert world.out.messages == []
+    other.stage = other.lane.feed.stage = Reminded("accounts", "observations", None)  # type: ignore[misc]
+    await world.take(other)
+    assert other.dirty
+    await other.commit()
+    assert len(world.out.messages) == 1
+    claim = await world.store.claim("accounts", 0)
+    assert (claim.offset, claim.outbox) == (10, [])
+
+
 @pytest.mark.asyncio
 async def test_a_fenced_holding_forgets_everything_and_writes_nothing() -> None:
     world = World()

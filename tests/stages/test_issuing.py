@@ -91,7 +91,8 @@ def test_who_goes_into_shadow_and_out_again_is_told_what_came_meanwhile() -> Non
 def test_without_shadow_there_is_no_row_of_it_and_no_snapshot_before_its_time() -> None:
     partition = Partition()
     partition.run(0, 12, shadow=False, killed_every=3)
-    assert all(name.startswith("journal/") for name in partition.rows)
+    assert SHADOW not in partition.rows
+    assert not [name for name in partition.rows if name.startswith("snapshot/")]
     partition.run(12, 13, shadow=True)
     assert SHADOW in partition.rows
     partition.run(13, 14, shadow=False)

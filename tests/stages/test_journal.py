@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.stages import journal
+from detector.stages import journal, rules
 from detector.stages.journal import Journal
+from detector.stages.links import LinkSettings
 
 
 class Heard:
@@ -117,3 +119,73 @@ def test_a_record_of_any_bytes_survives(record: bytes) -> None:
     held.append(b"end")
     rows = {name: value for name, value in held.rows(Heard()).items() if value is not None}
     assert Journal().restore(rows, Heard()) == [record, b"end"]
+
+
+# -- by other rules ---------------------------------------------------------------------------------
+
+
+def committed(rules: bytes, records: list[bytes]) -> dict[str, bytes]:
+    store: dict[str, bytes] = {}
+    state, held = Heard(), Journal(rules)
+    for record in records:
+        state.absorb(record)
+        held.append(record)
+        apply(store, held.rows(state))
+    return store
+
+
+def test_a_journal_is_foreign_to_whoever_has_other_rules_and_a_snapshot_is_not() -> None:
+    store = committed(b"ours", [b"one", b"two"])
+    for own, foreign in ((b"ours", False), (b"theirs", True), (b"", True)):
+        held = Journal(own)
+        assert held.restore(store, Heard()) == [b"one", b"two"]
+        assert held.foreign is foreign
+    with mock.patch.object(journal, "SNAPSHOT_AT_LEAST_BYTES", 0):
+        store = committed(b"ours", [b"one"])
+    held = Journal(b"theirs")
+    assert held.restore(store, Heard()) == []
+    assert not held.foreign, "nothing is absorbed anew"
+
+
+@pytest.mark.parametrize("more", [[], [b"three"]], ids=["nothing more", "more"])
+def test_the_next_commit_of_a_foreign_journal_is_a_snapshot_by_ones_own_rules(more: list[bytes]) -> None:
+    store = committed(b"ours", [b"one", b"two"])
+    state, held = Heard(), Journal(b"theirs")
+    for record in [*held.restore(store, state), *more]:
+        state.absorb(record)
+    for record in more:
+        held.append(record)
+    apply(store, held.rows(state))
+    assert not held.foreign
+    assert not [name for name in store if name.startswith("journal/")]
+    again, state = Journal(b"theirs"), Heard()
+    assert again.restore(store, state) == []
+    assert state.records == [b"one", b"two", *more]
+    assert not Journal(b"theirs").rows(state)
+
+
+def test_whoever_goes_on_behind_a_snapshot_of_other_rules_says_that_the_journal_is_by_its_own() -> None:
+    with mock.patch.object(journal, "SNAPSHOT_AT_LEAST_BYTES", 0):
+        store = committed(b"ours", [b"one"])
+    state, held = Heard(), Journal(b"theirs")
+    held.restore(store, state)
+    state.absorb(b"two")
+    held.append(b"two")
+    apply(store, held.rows(state))
+    again = Journal(b"theirs")
+    assert again.restore(store, Heard()) == [b"two"]
+    assert not again.foreign
+
+
+def test_rules_are_other_ones_with_other_settings_and_with_other_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rules.rules_of(LinkSettings())
+    assert before == rules.rules_of(LinkSettings())
+    assert before != rules.rules_of(LinkSettings(least_accounts=6))
+    monkeypatch.setattr(rules, "_code", lambda: "one line of code")
+    assert before != rules.rules_of(LinkSettings())
+
+
+def test_the_sources_are_all_of_the_package() -> None:
+    names = [source.name for source in rules._sources(resources.files("detector"))]
+    assert {"campaigns.py", "weights.toml", "grading.py"} <= set(names)
+    assert not [name for name in names if name.endswith((".pyc", ".so"))]

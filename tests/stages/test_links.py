@@ -250,6 +250,40 @@ def test_a_worker_killed_between_commits_publishes_each_candidate_once(requests,
         assert published + stage.drain(4)[1] == expected
 
 
+@settings(max_examples=40)
+@given(REQUESTS, st.integers(0, 18), st.booleans())
+def test_what_became_a_candidate_by_other_rules_is_told_whole_with_the_next_step(requests, cut, crash) -> None:
+    """Stage 3 takes no second record of a step, so those of the journal's steps cannot be told again."""
+    last = max((request[0] for request in requests), default=0) + 1
+    records = in_turn(recorded([*requests, (last, "a0", T, 99, 0)]))
+    cut = min(cut, len(records) - SOURCES)  # one step at least comes after the journal
+    deaf, rows = LinkStage(curious(least_accounts=100)), dict[str, bytes]()
+    deaf.assign(4, {})
+    deaf.absorb(4, records[:cut])
+    rows |= {name: value for name, value in deaf.drain(4)[0].items() if value is not None}
+    stage = LinkStage(curious())
+    stage.assign(4, rows)
+    assert not stage.waiting(4)
+    if crash:  # after a commit
+        changed, _ = stage.drain(4)
+        rows = {name: value for name, value in (rows | changed).items() if value is not None}
+        stage = LinkStage(curious())
+        stage.assign(4, rows)
+    stage.absorb(4, records[cut:])
+    told: dict[tuple[int, str], int] = {}
+    for message in stage.drain(4)[1]:
+        one = candidate.decode(message.value or b"")
+        for link, account, count in zip(one.edges.link, one.edges.account, one.edges.count, strict=True):
+            told[int(one.links.value[link]), one.facts.ids[account]] = int(count)
+    held = stage._partitions[4]
+    links, edges = held.links, held.edges
+    rows_told = np.flatnonzero(links["flags"][edges["link"]] == CANDIDATE)
+    assert told == {
+        (int(links.keys[edges["link"][row]]), held.ids[edges["account"][row]]): int(edges["count"][row])
+        for row in rows_told.tolist()
+    }
+
+
 def test_candidates_name_the_link_partition_they_come_from() -> None:
     stage = LinkStage(curious(sources=1))
     stage.assign(5, {})

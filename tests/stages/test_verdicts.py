@@ -131,6 +131,36 @@ def test_a_worker_that_takes_over_goes_on_with_the_verdicts_that_stand(cut: int,
         assert (*messages, *published(second, in_turn()[cut:])) == expected()
 
 
+def test_what_other_rules_find_in_the_journal_is_told_by_whoever_takes_over_and_once() -> None:
+    """The rules before found nothing; all of the recording is in the journal when they change."""
+    deaf = CampaignStage(CampaignSettings(sources=PARTITIONS, watch_at=2.0), ENFORCING)
+    deaf.assign(0, {})
+    deaf.absorb(0, in_turn())
+    changed, messages = deaf.drain(0)
+    assert messages == []
+    rows = {name: value for name, value in changed.items() if value is not None}
+    for _ in range(2):  # who crashes before its commit tells nothing, and the next one tells it
+        stage = stage_of()
+        stage.assign(0, rows)
+        assert stage.waiting(0)
+    changed, messages = stage.drain(0)
+    assert tuple(messages) == expected()
+    rows = {name: value for name, value in (rows | changed).items() if value is not None}
+    again = stage_of()
+    again.assign(0, rows)
+    assert again.drain(0) == ({}, [])
+
+
+def test_what_the_same_rules_find_in_the_journal_was_told() -> None:
+    first, second = stage_of(), stage_of()
+    first.absorb(0, in_turn())
+    changed, messages = first.drain(0)
+    assert messages
+    second.assign(0, {name: value for name, value in changed.items() if value is not None})
+    assert not second.waiting(0)
+    assert second.drain(0) == ({}, [])
+
+
 def test_dumped_and_loaded_it_is_the_same_state() -> None:
     def fresh() -> Issuing:
         return Issuing(CampaignPartition(CampaignSettings(sources=PARTITIONS)), Verdicts(ENFORCING))

@@ -34,7 +34,7 @@ from detector.campaign.table import Table
 from detector.decoders import decode
 from detector.event import LABELS, hash64
 from detector.stages import accounts, campaigns, conduct, links, pending, records
-from detector.stages.issuing import Issuing
+from detector.stages.issuing import SHADOW, Issuing
 from detector.stages.journal import Journal
 from detector.stages.steps import PAIR
 from detector.stores import Message
@@ -99,7 +99,7 @@ def rows_of_an_account() -> list[str]:
 
 def durable() -> dict[str, Any]:
     """Return the outline of everything that a store holds."""
-    journal = Journal()
+    journal = Journal(b"rules")
     journal.append(b"record")
     link = links.LinkPartition(links.LinkSettings(filter_slots=16))
     campaign = campaigns.CampaignPartition(campaigns.CampaignSettings())
@@ -120,6 +120,7 @@ def durable() -> dict[str, Any]:
             "rest": outline(links._rest.type),
         },
         "campaigns": {
+            "rows": [SHADOW],
             "parts": sorted(issuing.dump()),
             "tables": {name: outline(table) for name, table in tables(campaign.tables).items()},
             "rest": outline(campaigns._Rest),
