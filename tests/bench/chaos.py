@@ -3,7 +3,7 @@
 A simulated stream of so many events through three `detector run` processes on Apache Kafka and Redis, while what
 tests/chaos/faults.py lists goes wrong at moments that follow from the seed. Afterwards findings, the state of every
 account and of every other row, and dead letters are compared with an undisturbed replay of the same stream: one
-line of the table per seed, and exit code 1 when anything differs.
+line of the table per seed, and exit code 1 when anything differs, or when a kind of fault hit nothing.
 
 `--minutes`: the stream is sent over at least so long, so that there is something to disturb. A seed takes twice
 that and more, because workers and servers are away so often.
@@ -47,6 +47,7 @@ class Line:
     findings: int
     accounts: int
     faults: Counter[str]
+    idle: list[str]
     cuts: int
     told: Counter[str]
     reasons: list[str]
@@ -117,6 +118,7 @@ async def disturbed(seed: int, events: int, minutes: float, faults: int, folder:
         len(wanted.findings),
         len(wanted.accounts),
         last.faults,
+        sorted(set(last.faults) - set(+world.effects)),
         world.cuts(),
         *world.told(),
         world.exits,
@@ -170,10 +172,12 @@ def main() -> int:
         console.print(f"seed {seed}: {line.cuts} connections cut; workers' logs: {told}; ended by themselves: {exits}")
         for reason in line.reasons:
             console.print(f"seed {seed}: a worker gave up: {reason}")
+        for kind in line.idle:
+            console.print(f"seed {seed}: {kind} hit nothing", style="red")
         for difference in line.verdict.differences:
             console.print(f"seed {seed}: {difference}", style="red")
     Console(width=None if sys.stdout.isatty() else 200).print(table(lines))
-    return 0 if all(line.verdict.well for line in lines) else 1
+    return 0 if all(line.verdict.well and not line.idle for line in lines) else 1
 
 
 if __name__ == "__main__":

@@ -44,14 +44,14 @@ class Clock:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file, library = folder / "clock", folder / "clock.so"
+        self._file, self.library = folder / "clock", folder / "clock.so"
         self.set(0)
         compiler = shutil.which("cc")
         if compiler is None:
             raise Unavailable("cc", "no C compiler for the clock that jumps: apt install gcc")
         source = Path(__file__).with_name("clock.c")
-        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-        self.settings = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(self._file)}
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", self.library, source, "-ldl"], check=True)
+        self.settings = {"LD_PRELOAD": str(self.library), "CHAOS_CLOCK": str(self._file)}
 
     def set(self, wrong_by_seconds: float) -> None:
         """Let it be wrong by so many whole seconds."""
@@ -85,11 +85,31 @@ class Member(Server):
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, where there is a process."""
-        if self._process is not None and self._process.poll() is None:
-            os.kill(self._process.pid, number)
+        if self.runs:
+            os.kill(self.pid or 0, number)
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def has_its_clock(self) -> bool:
+        """Whether the process has loaded the clock that can be set."""
+        with contextlib.suppress(OSError):
+            return self.runs and str(self.clock.library) in Path(f"/proc/{self.pid}/maps").read_text("utf-8")
+        return False
+
+    def said(self, event: str) -> int:
+        """Return how often the log says this."""
+        return self._said()[0][event]
 
     def told(self) -> tuple[Counter[str], list[str]]:
         """Count what the log says of each sort of `TOLD`; return that, and why the worker gave up each time."""
+        found, reasons = self._said()
+        return Counter({name: found[name] for name in TOLD if found[name]}), reasons
+
+    def _said(self) -> tuple[Counter[str], list[str]]:
         found: Counter[str] = Counter()
         reasons = []
         for line in self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []:
@@ -98,7 +118,7 @@ class Member(Server):
                 found[said["event"]] += 1
                 if said["event"] == "worker_gives_up":
                     reasons.append(f"{said['kind']}: {said['error']}")
-        return Counter({name: found[name] for name in TOLD if found[name]}), reasons
+        return found, reasons
 
 
 class StoreServer(RedisServer):

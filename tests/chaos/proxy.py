@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from enum import IntEnum
 from typing import Final
 
@@ -34,7 +35,8 @@ class Proxy:
 
     def __init__(self, port: int, target_port: int) -> None:
         self.port = port
-        self.cuts = 0
+        self.cuts: Counter[Way] = Counter()
+        self.kept_waiting = 0  # connections and pieces that did not pass at once
         self._target_port = target_port
         self._left: dict[Way, int] = {}  # bytes that still pass before the cut
         self._stalled = False
@@ -74,10 +76,11 @@ class Proxy:
     def hold_at(self, words: bytes) -> None:
         """Hold the connection on which a piece with these words comes, before that piece."""
         self._words = words
+        self.held.clear()
 
     def flow(self) -> None:
         """Let everything pass, first what was held up."""
-        self._stalled = False
+        self._stalled, self._words = False, None
         for gate in self._gates:
             gate.set()
 
@@ -110,6 +113,7 @@ class Proxy:
             gate.set()
         self._gates.add(gate)
         try:
+            self.kept_waiting += self._stalled
             await gate.wait()
             theirs, ours = await asyncio.open_connection("127.0.0.1", self._target_port, limit=4 * _PIECE_BYTES)
             self._writers.add(ours)
@@ -132,11 +136,12 @@ class Proxy:
                 self._words = None
                 gate.clear()
                 self.held.set()
+            self.kept_waiting += not gate.is_set()
             await gate.wait()
             left = self._left.get(way)
             if left is not None and len(data) >= left:
                 del self._left[way]
-                self.cuts += 1
+                self.cuts[way] += 1
                 sink.write(data[:left])
                 await sink.drain()
                 raise ConnectionResetError

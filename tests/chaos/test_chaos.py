@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
 
 EVENTS = 5_000
 SEED = 1
+CUTS = {Kind.STORE_CUT, Kind.STORE_MUTE, Kind.BROKER_CUT, Kind.BROKER_MUTE}
 SETTING = Setting(partitions=4, session_ms=3_000, hot_accounts=50, backlog=300, seconds=12.0)
 
 
@@ -33,5 +34,12 @@ async def test_a_fault_of_every_kind_and_nothing_is_lost_nothing_counted_twice(t
     async with world.opened():
         found = await world.run(recorded, world.moments(schedule(SEED, len(Kind))), happened.append)
     assert set(happened[-1].faults) == set(Kind)
+    assert set(+world.effects) == set(Kind), "each of them hit something"
+    assert world.cuts() == len(CUTS)
+    told, _ = world.told()
+    assert told["waiting"], "somebody missed the store"
+    assert told["fenced"] + told["left_unsettled"], (
+        "a worker that was suspended in the middle of a commit cannot make it"
+    )
     verdict = comparison.compared(wanted, found)
     assert verdict.well, verdict

@@ -79,7 +79,7 @@ async def test_a_cut_request_arrives_up_to_that_byte_and_the_client_loses_its_co
         await rest(reader)
         await echo.ended.wait()
         assert bytes(echo.came) == b"abcdefg"
-        assert echo.proxy.cuts == 1
+        assert echo.proxy.cuts == {Way.REQUEST: 1}
         again, other = await echo.client()  # the next one is whole
         other.write(b"klm")
         assert await again.readexactly(3) == b"klm"
@@ -107,6 +107,7 @@ async def test_what_was_sent_into_a_stall_arrives_after_it_even_when_its_sender_
         assert bytes(echo.came) == b"abc"
         echo.proxy.flow()
         await echo.ended.wait()
+        assert echo.proxy.kept_waiting
         assert bytes(echo.came) == b"abcdef"
 
 

@@ -14,16 +14,20 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from detector import config as configuration
 from detector.runtime import servers
 from detector.runtime.servers import RedisServer
+from detector.stores.redis import _Script
 from tests.chaos.faults import WORKERS, Fault, Kind
 from tests.chaos.group import NAME, Group, Moment, Setting
 from tests.chaos.members import Broker, Clock, Member, StoreServer
@@ -31,6 +35,10 @@ from tests.chaos.proxy import Proxy, Way
 from tests.servers import environment
 
 _CLOCK_SECONDS: Final = 5.0  # a clock is wrong
+_WRONG_SECONDS: Final = 60.0  # more than that is wrong
+_EFFECT_SECONDS: Final = 60.0  # so long a fault is waited for until it hits something
+_LOOK_SECONDS: Final = 0.1
+_COMMIT: Final = _Script("commit").sha.encode()  # what a commit begins with
 _DAY_SECONDS: Final = 86_400.0
 
 
@@ -58,6 +66,7 @@ class World(Group):
             for number, (broker, store) in enumerate(zip(self.to_broker, self.to_store, strict=True))
         ]
         super().__init__(setting, configuration.load(None, own), kafka, redis, members)
+        self.effects: Counter[Kind] = Counter()  # faults that hit something
         self._locks: dict[object, asyncio.Lock] = {}
 
     @contextlib.asynccontextmanager
@@ -83,57 +92,117 @@ class World(Group):
         return self._locks.setdefault(about, asyncio.Lock())
 
     async def _happens(self, fault: Fault) -> None:
+        self.effects[fault.kind] += await self._had_effect(fault)
+
+    async def _had_effect(self, fault: Fault) -> bool:
+        """Let it go wrong; return whether it did: a fault that hits nothing proves nothing."""
         kind, much, member = fault.kind, fault.much, self.members[fault.worker]
         match kind:
-            case Kind.KILL:
+            case Kind.KILL | Kind.LEAVE:
                 async with self._lock(member):
+                    hit = await _until(lambda: member.runs)
                     member.wanted = False
-                    await asyncio.to_thread(member.kill)
-                    await asyncio.sleep(much)
-                    member.begin()
-            case Kind.LEAVE:
-                async with self._lock(member):
-                    await self._leaves(member)
+                    await (self._leaves(member) if kind == Kind.LEAVE else asyncio.to_thread(member.kill))
                     await asyncio.sleep(much)
                     member.begin()
             case Kind.JOIN:
                 extra = self.members[WORKERS]
                 async with self._lock(extra):
+                    before = extra.said("assigned")
                     extra.begin()
+                    hit = await _until(lambda: extra.said("assigned") > before)
                     await asyncio.sleep(much)
                     await self._leaves(extra)
             case Kind.ZOMBIE:
-                async with self._lock(member):
-                    member.send(signal.SIGSTOP)
-                    await asyncio.sleep(much * self.setting.session_ms / 1000)
-                    member.send(signal.SIGCONT)
-            case Kind.CLOCK | Kind.STORE_CLOCK:
-                clock = member.clock if kind == Kind.CLOCK else self.store_clock
-                async with self._lock(clock):
-                    clock.set(much * _DAY_SECONDS)
-                    await asyncio.sleep(_CLOCK_SECONDS)
-                    clock.set(0)
+                hit = await self._suspended(fault, member)
+            case Kind.CLOCK:
+                async with self._lock(member.clock):
+                    hit = await self._set(member.clock, much, lambda: member.has_its_clock)
+            case Kind.STORE_CLOCK:
+                async with self._lock(self.store_clock):
+                    hit = await self._set(self.store_clock, much, self._store_is_wrong)
             case Kind.STORE_STOP | Kind.STORE_KILL | Kind.BROKER_STOP | Kind.BROKER_KILL:
                 server = self.redis if kind in {Kind.STORE_STOP, Kind.STORE_KILL} else self.kafka
                 async with self._lock(server):
+                    pid = server.pid
                     how = server.kill if kind in {Kind.STORE_KILL, Kind.BROKER_KILL} else server.stop
                     await asyncio.to_thread(how)
                     await asyncio.sleep(much)
                     await asyncio.to_thread(server.start)
+                    hit = pid is not None and server.pid != pid
             case Kind.STORE_PAUSE:
                 async with self._lock(self.redis):
                     os.kill(self.redis.pid or 0, signal.SIGSTOP)
+                    hit = await self._store_is_silent()
                     await asyncio.sleep(much)
                     os.kill(self.redis.pid or 0, signal.SIGCONT)
             case Kind.STORE_CUT | Kind.STORE_MUTE | Kind.BROKER_CUT | Kind.BROKER_MUTE:
-                proxy = self._proxy(fault)
-                proxy.cut(Way.REQUEST if kind in {Kind.STORE_CUT, Kind.BROKER_CUT} else Way.ANSWER, int(much))
+                way = Way.REQUEST if kind in {Kind.STORE_CUT, Kind.BROKER_CUT} else Way.ANSWER
+                hit = await self._cut(self._proxy(fault), way, int(much))
             case Kind.STORE_STALL | Kind.STORE_LATE | Kind.BROKER_STALL | Kind.BROKER_LATE:
                 proxy = self._proxy(fault)
                 async with self._lock(proxy):
-                    (proxy.hold if kind in {Kind.STORE_LATE, Kind.BROKER_LATE} else proxy.stall)()
+                    fails = proxy.hold if kind in {Kind.STORE_LATE, Kind.BROKER_LATE} else proxy.stall
+                    hit = await self._kept_waiting(proxy, fails)
                     await asyncio.sleep(much)
                     proxy.flow()
+        return hit
+
+    async def _suspended(self, fault: Fault, member: Member) -> bool:
+        """Suspend a worker whose commit is on its way, until the group has gone on without it; then both go on."""
+        proxy = self.to_store[fault.worker]
+        others = [one for one in self.members if one is not member]
+        async with self._lock(member), self._lock(proxy):
+            proxy.hold_at(_COMMIT)
+            commits = await _until(proxy.held.is_set)
+            assigned = sum(one.said("assigned") for one in others)
+            member.send(signal.SIGSTOP)
+            await asyncio.sleep(fault.much * self.setting.session_ms / 1000)
+            replaced = await _until(lambda: sum(one.said("assigned") for one in others) > assigned)
+            proxy.flow()
+            member.send(signal.SIGCONT)
+            return commits and replaced
+
+    async def _set(self, clock: Clock, days: float, is_wrong: Callable[[], bool | Awaitable[bool]]) -> bool:
+        clock.set(days * _DAY_SECONDS)
+        found = await _until(is_wrong)
+        await asyncio.sleep(_CLOCK_SECONDS)
+        clock.set(0)
+        return found
+
+    async def _store_is_wrong(self) -> bool:
+        """Return whether Redis, where it answers, tells another time than ours."""
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            seconds, _ = await self._plain.time()
+            return abs(seconds - time.time()) > _WRONG_SECONDS
+        return False
+
+    async def _store_is_silent(self) -> bool:
+        try:
+            await asyncio.wait_for(self._plain.ping(), _LOOK_SECONDS)
+        except (RedisError, OSError, TimeoutError):
+            return True
+        return False
+
+    async def _cut(self, proxy: Proxy, way: Way, after_bytes: int) -> bool:
+        """Cut what is on its way; where so many bytes do not come in time, at the next one."""
+        async with self._lock((proxy, way)):
+            before = proxy.cuts[way]
+            for least in (after_bytes, 1):
+                proxy.cut(way, least)
+                if await _until(lambda: proxy.cuts[way] > before):
+                    return True
+        return False
+
+    async def _kept_waiting(self, proxy: Proxy, fails: Callable[[], None]) -> bool:
+        """Let a way fail, with the connections that there are by then, until somebody waits."""
+        before = proxy.kept_waiting
+
+        def waits() -> bool:
+            fails()
+            return proxy.kept_waiting > before
+
+        return await _until(waits)
 
     def _proxy(self, fault: Fault) -> Proxy:
         ways = self.to_store if fault.kind.startswith("store") else self.to_broker
@@ -161,4 +230,15 @@ class World(Group):
 
     def cuts(self) -> int:
         """Return how many connections were cut in the middle."""
-        return sum(proxy.cuts for proxy in (*self.to_broker, *self.to_store))
+        return sum(proxy.cuts.total() for proxy in (*self.to_broker, *self.to_store))
+
+
+async def _until(true: Callable[[], bool | Awaitable[bool]]) -> bool:
+    """Wait for something; return whether it came within some patience."""
+    deadline = time.monotonic() + _EFFECT_SECONDS
+    while time.monotonic() < deadline:
+        found = true()
+        if found if isinstance(found, bool) else await found:
+            return True
+        await asyncio.sleep(_LOOK_SECONDS)
+    return False
