@@ -30,6 +30,7 @@ class Kind(StrEnum):
     STORE_STOP = "store-stop"
     STORE_KILL = "store-kill"
     STORE_PAUSE = "store-pause"  # accepts, and answers nobody for a while
+    STORE_SLOW = "store-slow"  # answers everybody, but late
     STORE_CUT = "store-cut"  # a worker's connection ends in the middle of what it writes
     STORE_MUTE = "store-mute"  # ... in the middle of the answer: what was asked for has happened
     STORE_STALL = "store-stall"  # nothing gets through for a while; what was sent arrives after that
@@ -52,6 +53,7 @@ RANGES: Final[dict[Kind, tuple[float, float]]] = {
     Kind.STORE_STOP: (0.5, 6.0),
     Kind.STORE_KILL: (0.0, 3.0),
     Kind.STORE_PAUSE: (1.0, 5.0),
+    Kind.STORE_SLOW: (0.02, 0.08),  # each answer
     Kind.STORE_CUT: (1, 30_000),  # in bytes
     Kind.STORE_MUTE: (1, 200),
     Kind.STORE_STALL: (1.0, 8.0),

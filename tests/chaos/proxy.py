@@ -7,6 +7,7 @@
   connection that carried the last of them is reset: the server has half of a write, or the client half of an answer.
 - `stall` and `flow`: nothing passes, and nobody is told. What was sent before a client gave up and went away
   arrives once it flows again, as it does when a network loses packets for a while.
+- `slow`: every answer comes, and comes late.
 - `hold`: the same for the connections that there are; new ones pass, and so what was sent first arrives last.
 - `hold_at(words)`: the same for the connection that is about to carry these words, from there on.
 - `retarget`: new connections go elsewhere, those there are end: a name that follows a fail-over.
@@ -35,6 +36,8 @@ class Proxy:
 
     def __init__(self, port: int, target_port: int) -> None:
         self.port = port
+        self.slowed = 0  # answers that came late
+        self._slow_seconds = 0.0
         self.cuts: Counter[Way] = Counter()
         self.kept_waiting = 0  # connections and pieces that did not pass at once
         self._target_port = target_port
@@ -62,6 +65,10 @@ class Proxy:
         """Reset the connection that carries the `after_bytes`-th byte from now on, behind that byte."""
         assert after_bytes > 0
         self._left[way] = after_bytes
+
+    def slow(self, seconds: float) -> None:
+        """Let every answer, piece by piece, come so much later from now on."""
+        self._slow_seconds = seconds
 
     def stall(self) -> None:
         """Let nothing pass."""
@@ -138,6 +145,9 @@ class Proxy:
                 self.held.set()
             self.kept_waiting += not gate.is_set()
             await gate.wait()
+            if way == Way.ANSWER and self._slow_seconds:
+                self.slowed += 1
+                await asyncio.sleep(self._slow_seconds)
             left = self._left.get(way)
             if left is not None and len(data) >= left:
                 del self._left[way]

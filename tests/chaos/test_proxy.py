@@ -10,6 +10,7 @@ import pytest
 
 from detector.runtime import servers
 from tests.chaos.proxy import Proxy, Way
+from tests.runtime.words import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -94,6 +95,25 @@ async def test_a_cut_answer_leaves_a_request_that_arrived_whole() -> None:
         assert bytes(echo.came) == b"abcdef"
 
 
+async def test_a_slow_server_gets_what_is_sent_at_once_and_is_heard_late() -> None:
+    async with echoing() as echo:
+        reader, writer = await echo.client()
+        writer.write(b"a")
+        await reader.readexactly(1)
+        assert echo.proxy.slowed == 0
+        echo.proxy.slow(0.05)
+        began = asyncio.get_running_loop().time()
+        for letter in b"bcd":
+            writer.write(bytes([letter]))
+            assert await reader.readexactly(1) == bytes([letter])
+        assert asyncio.get_running_loop().time() - began >= 3 * 0.05
+        assert echo.proxy.slowed == 3
+        echo.proxy.slow(0)
+        writer.write(b"e")
+        await reader.readexactly(1)
+        assert echo.proxy.slowed == 3
+
+
 async def test_what_was_sent_into_a_stall_arrives_after_it_even_when_its_sender_has_gone() -> None:
     async with echoing() as echo:
         reader, writer = await echo.client()
@@ -104,10 +124,10 @@ async def test_what_was_sent_into_a_stall_arrives_after_it_even_when_its_sender_
         await writer.drain()
         writer.close()
         await writer.wait_closed()
+        await until(lambda: echo.proxy.kept_waiting == 1)
         assert bytes(echo.came) == b"abc"
         echo.proxy.flow()
         await echo.ended.wait()
-        assert echo.proxy.kept_waiting
         assert bytes(echo.came) == b"abcdef"
 
 

@@ -35,6 +35,7 @@ from tests.chaos.proxy import Proxy, Way
 from tests.servers import environment
 
 _CLOCK_SECONDS: Final = 5.0  # a clock is wrong
+_SLOW_SECONDS: Final = 5.0  # a store answers late
 _WRONG_SECONDS: Final = 60.0  # more than that is wrong
 _EFFECT_SECONDS: Final = 60.0  # so long a fault is waited for until it hits something
 _LOOK_SECONDS: Final = 0.1
@@ -136,6 +137,15 @@ class World(Group):
                     hit = await self._store_is_silent()
                     await asyncio.sleep(much)
                     os.kill(self.redis.pid or 0, signal.SIGCONT)
+            case Kind.STORE_SLOW:
+                async with self._lock(Kind.STORE_SLOW):
+                    before = sum(proxy.slowed for proxy in self.to_store)
+                    for proxy in self.to_store:
+                        proxy.slow(much)
+                    await asyncio.sleep(_SLOW_SECONDS)
+                    hit = await _until(lambda: sum(proxy.slowed for proxy in self.to_store) > before)
+                    for proxy in self.to_store:
+                        proxy.slow(0)
             case Kind.STORE_CUT | Kind.STORE_MUTE | Kind.BROKER_CUT | Kind.BROKER_MUTE:
                 way = Way.REQUEST if kind in {Kind.STORE_CUT, Kind.BROKER_CUT} else Way.ANSWER
                 hit = await self._cut(self._proxy(fault), way, int(much))
