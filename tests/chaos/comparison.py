@@ -44,6 +44,7 @@ class Outcome:
     parts: dict[str, bytes]
     dead: set[bytes] = field(default_factory=set)
     verdicts: dict[str, bytes] = field(default_factory=dict)
+    told_again: int = 0  # findings that were on their topic before, byte for byte: readers know them by id and seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,19 @@ def expected(stream: Stream, config: Config) -> Outcome:
     findings = [one.value for one in found if one.topic == "findings" and one.value is not None]
     verdicts = standing((one.key, one.value) for one in found if one.topic == "verdicts")
     return Outcome(findings, rows, requests, parts, set(stream.bad), verdicts)
+
+
+def each_once(told: Iterable[bytes]) -> tuple[list[bytes], int]:
+    """Return findings in the order in which they were told first, and how many repeats there were beside them.
+
+    A repeat repeats its bytes. What has the id and seq of another and other bytes is a finding of its own.
+    """
+    found: dict[bytes, None] = {}
+    told_again = 0
+    for value in told:
+        told_again += value in found
+        found.setdefault(value)
+    return list(found), told_again
 
 
 def standing(told: Iterable[tuple[str, bytes | None]]) -> dict[str, bytes]:

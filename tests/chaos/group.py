@@ -28,12 +28,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from detector.config import Config
-from detector.finding import Finding
 from detector.runtime import topics
 from detector.runtime.servers import KafkaServer, RedisServer
 from detector.stores.redis import RedisStore
 from tests.bench.through_kafka import send_all
-from tests.chaos.comparison import Outcome, standing, stored
+from tests.chaos.comparison import Outcome, each_once, standing, stored
 from tests.chaos.faults import WORKERS
 from tests.chaos.members import Member
 from tests.chaos.stream import Stream, key_of
@@ -43,8 +42,6 @@ NAME: Final = "chaos"
 _LOOK_SECONDS: Final = 0.2
 _FLIGHT: Final = 1_000  # records on their way to the broker
 _SENDER_SECONDS: Final = 300.0
-
-_finding = msgspec.json.Decoder(Finding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +253,8 @@ class Group:
             outcome = await stored(store, stream.accounts, self.config)
         finally:
             await store.close()
-        told: dict[tuple[str, int], bytes] = {}
-        for record in await self._everything(self.config.topics.findings):
-            finding = _finding.decode(record.value)
-            before = told.setdefault((finding.finding_id, finding.seq), record.value)
-            if before != record.value:  # a repeat repeats its bytes; this one is a finding of its own
-                told[finding.finding_id, -len(told)] = record.value
-        outcome.findings = list(told.values())
+        told = await self._everything(self.config.topics.findings)
+        outcome.findings, outcome.told_again = each_once(record.value for record in told)
         verdicts = await self._everything(self.config.topics.verdicts)
         outcome.verdicts = standing((record.key.decode(), record.value) for record in verdicts)
         outcome.dead = {record.value for record in await self._everything(self.config.topics.dead_letters)}

@@ -65,6 +65,11 @@ def test_a_finding_or_a_dead_letter_that_is_missing_is_lost_and_one_too_many_is_
         assert (comparison.compared(short, whole).lost, comparison.compared(short, whole).twice) == (0, 1)
 
 
+def test_a_finding_that_is_told_again_is_one_finding_and_counted_as_told_again() -> None:
+    assert comparison.each_once([b"a", b"b", b"a", b"c", b"b", b"a"]) == ([b"a", b"b", b"c"], 3)
+    assert comparison.each_once([]) == ([], 0)
+
+
 def test_findings_in_another_order_are_a_difference(whole: Outcome) -> None:
     turned = replace(whole, findings=whole.findings[::-1])
     assert comparison.compared(whole, turned).differences == ("findings in another order",)
