@@ -11,6 +11,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
+from faust.types import TP
 
 from detector.runtime import topics
 from detector.runtime.publisher import KafkaPublisher
@@ -107,6 +108,11 @@ class Words:
         """Wait until the worker stands at the end of the log, without lag."""
         place = f"{self.topic}:{partition}"
         await until(lambda: worker.positions().get(place) == (end, 0), worker.positions)
+
+    async def committed(self, worker: Worker, end: int, partition: int = 0) -> None:
+        """Wait until the store knows that the worker stood there: a position that only memory has goes with it."""
+        holding = worker._holdings[TP(self.topic, partition)]
+        await until(lambda: holding.stored == end, lambda: holding.stored)
 
     async def counted(self, partitions: int = 1, stage: str = "accounts") -> Counter[str]:
         """What the store holds of a stage."""
