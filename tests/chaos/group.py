@@ -5,7 +5,8 @@
 Things go wrong at *moments*: shares of the stream, not of the clock. They begin when their share has been sent and
 run beside each other. A worker that ends without being asked to is started again, as any orchestrator would. The
 sender stays at most `backlog` events ahead of what is committed, so that there is always something to disturb and
-never nothing but a backlog.
+never nothing but a backlog. What is left of the stream when everything has begun is sent one by one while any of it
+still goes on: who has nothing to do cannot be disturbed.
 
 The run is over when every record of every topic between the stages is committed by the stage that reads it
 and no outbox waits. Then the workers stop in order, and what is in topics and store is the outcome.
@@ -183,10 +184,13 @@ class Group:
                         moment = due.pop(0)
                         progress.faults[moment.kind] += 1
                         happening.append(asyncio.create_task(moment.happens()))
-                    if len(waiting) >= _FLIGHT:
+                    last = not due and any(not one.done() for one in happening)
+                    if last or len(waiting) >= _FLIGHT:
                         await asyncio.gather(*waiting)
                         waiting.clear()
                         await self._paced(progress, began + share * self.setting.seconds)
+                    if last:
+                        await asyncio.sleep(_LOOK_SECONDS)
                 await asyncio.gather(*waiting)
                 waiting.clear()
                 await self._paced(progress, began + progress.sent / lines * self.setting.seconds)

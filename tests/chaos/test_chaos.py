@@ -14,7 +14,7 @@ from tests.chaos.faults import Kind, schedule
 from tests.chaos.group import Progress, Setting
 from tests.chaos.world import World
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.chaos]
+pytestmark = [pytest.mark.asyncio, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 EVENTS = 5_000
 SEED = 1
