@@ -91,7 +91,7 @@ $(VENV)/.fuzz: $(VENV)/.dev tests/fuzz/requirements.txt
 properties: $(VENV)/.dev ## the property tests with other examples each time, many of them   [ARGS="-k decode"]
 	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout 1800 $$(grep -rl 'from hypothesis' tests --include 'test_*.py') $(ARGS)
 
-chaos: $(VENV)/.dev kafka ## 2M events through 3 workers while they, Kafka, Redis and the network fail, half an hour   [ARGS="--seeds 1 --minutes 2"]
+chaos: $(VENV)/.dev kafka ## 2M events through 3 workers while they, Kafka, Redis and the network fail, 15 to 20 minutes a seed   [ARGS="--seeds 1 --minutes 2"]
 	@$(BIN)/python -m tests.bench.chaos $(ARGS)
 
 kafka: ## Apache Kafka's jars into .cache/kafka, where java and mvn are there
