@@ -16,6 +16,7 @@ their own (`elsewhere.py`).
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import tempfile
@@ -39,6 +40,7 @@ from detector.account import AccountRecord
 from detector.event import RequestEvent
 from detector.pipeline import PipelineSettings
 from detector.runtime.replay import Tally, replay
+from detector.runtime.servers import Server
 
 MINUTE_MS: Final = 60_000
 WINDOWS: Final = {
@@ -99,6 +101,12 @@ def peak_bytes(process: int | str) -> int:
     """Return the most memory that a process has held; `ru_maxrss` would take over that of its parent."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text("utf-8"))
     return int(found[1]) * 1024 if found else 0
+
+
+def cpu_seconds(server: Server) -> float:
+    """Return the CPU time of a server's process, all of its threads."""
+    stat = Path(f"/proc/{server.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # -- the floor ------------------------------------------------------------------------------------

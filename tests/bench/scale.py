@@ -35,7 +35,7 @@ from detector import metrics
 from detector.errors import Unavailable
 from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
-from tests.bench.contenders import peak_bytes
+from tests.bench.contenders import cpu_seconds, peak_bytes
 from tests.bench.settings import end_on_sigterm
 from tests.bench.throughput import PATIENCE_SECONDS, record, send
 
@@ -43,7 +43,6 @@ SETTINGS: Final = {"DETECTOR_TOPICS_PARTITIONS": "6", "DETECTOR_TOPICS_LINK_PART
 HELD: Final = "partitions held"
 STAGES: Final = ("accounts", "links", "campaigns")
 _LOOK_SECONDS: Final = 1.0
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 Page = dict[tuple[str, str], float]
 """Sum of every metric by name and stage (empty: none)."""
 
@@ -113,7 +112,7 @@ def scaled(folder: Path, stream: str, events: int, workers: int) -> Scaled:
             stack.callback(worker.end)
             worker.start()
         asyncio.run(_settled(running, int(SETTINGS["DETECTOR_TOPICS_PARTITIONS"])))
-        before, others_before = asyncio.run(_pages(running)), [_cpu_seconds(one) for one in (redis, kafka)]
+        before, others_before = asyncio.run(_pages(running)), [cpu_seconds(one) for one in (redis, kafka)]
         began = time.perf_counter()
         send(config, config.topics.requests, folder / f"{stream}.ndjson")
         pages = asyncio.run(_done(running, events))
@@ -123,7 +122,7 @@ def scaled(folder: Path, stream: str, events: int, workers: int) -> Scaled:
             for page, old in zip(pages, before, strict=True)
         ]
         work = f"{metrics.BATCH_SECONDS.name}_sum"
-        cpu_redis, cpu_kafka = (_cpu_seconds(one) - old for one, old in zip((redis, kafka), others_before, strict=True))
+        cpu_redis, cpu_kafka = (cpu_seconds(one) - old for one, old in zip((redis, kafka), others_before, strict=True))
         with Redis.from_url(redis.url) as store:
             held = int(store.info("memory")["used_memory"])
         return Scaled(
@@ -182,12 +181,6 @@ async def _page(session: aiohttp.ClientSession, worker: Worker) -> Page:
 
 def _total(page: Page, name: str) -> float:
     return sum(value for (one, _), value in page.items() if one == name)
-
-
-def _cpu_seconds(server: servers.Server) -> float:
-    """Return the CPU time of a server's process, all of its threads."""
-    stat = Path(f"/proc/{server.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / _TICKS
 
 
 def table(results: Sequence[Scaled]) -> Table:
