@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from detector import score
+from detector.campaign.group import MIXED_BELOW
 from detector.campaign.observation import CAPABILITIES
 from detector.config import Config
 from detector.errors import ConfigError
@@ -65,7 +66,7 @@ async def account(store: Store, config: Config, account_id: str) -> str | None:
         if row is not None:
             state = await _campaigns(store, config)
             with read_back(f"accounts:{partition}"):
-                return _account_text(config, account_id, row, state.campaign_of(account_id))
+                return _account_text(config, account_id, row, state.membership(account_id))
     return None
 
 
@@ -84,7 +85,7 @@ async def _campaigns(store: Store, config: Config) -> CampaignPartition:
     return state
 
 
-def _account_text(config: Config, account_id: str, row: bytes, campaign_id: str | None) -> str:
+def _account_text(config: Config, account_id: str, row: bytes, membership: tuple[str, float] | None) -> str:
     table, tails = rest.decode([row])
     at = np.zeros(1, np.int64)
     end_ms = table["newest_ms"] + 1
@@ -102,11 +103,16 @@ def _account_text(config: Config, account_id: str, row: bytes, campaign_id: str 
         f"  of the last     {', '.join(f'{name} {columns[column][0]:,.0f}' for name, column in _VOLUMES)}",
         f"  capabilities    {_shares(CAPABILITIES, one['capabilities'])}",
         f"  prompts         {_shares(LABELS, one['labels'])}",
-        f"  campaign        {campaign_id or 'none'}",
+        f"  campaign        {'none' if membership is None else _membership(*membership)}",
         f"  score           {total:.3f}",
         *_readings(signals, strengths[:, 0], columns),
     ]
     return "\n".join(map(visible, lines))
+
+
+def _membership(campaign_id: str, share: float) -> str:
+    mixed = ": it mostly serves others" if share < MIXED_BELOW else ""
+    return f"{campaign_id}, in whose words {share:.0%} of its requests are{mixed}"
 
 
 def _known(config: Config, account_id: str, tail: bytes, end_ms: int) -> Any:

@@ -576,12 +576,12 @@ class CampaignPartition:
                 return next(iter(self._say(asked, now_ms)), None)
         return None
 
-    def campaign_of(self, account_id: str) -> str | None:
-        """Return the id of the campaign that holds the account."""
-        key = np.array([hash64(account_id, self.settings.hash_key)], np.uint64)
-        row = int(self.accounts.lookup(key)[0])
-        number = int(self.accounts["campaign"][row]) if row >= 0 else 0
-        return self.campaigns[number].campaign_id if number in self.campaigns else None
+    def membership(self, account_id: str) -> tuple[str, float] | None:
+        """Return the id of the campaign that holds the account, and what share of its requests is in its words."""
+        rows = self.accounts.lookup(np.array([hash64(account_id, self.settings.hash_key)], np.uint64))
+        number = int(self.accounts["campaign"][rows[0]]) if rows[0] >= 0 else 0
+        held = number in self.campaigns
+        return (self.campaigns[number].campaign_id, self.tables.share_in_words(int(rows[0]), number)) if held else None
 
     # -- bounds -----------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from detector.campaign.candidate import Candidates
 from detector.campaign.group import GroupColumns
-from detector.campaign.link import IDENTITY, WORDS, mix
+from detector.campaign.link import ASKED, IDENTITY, WORDS, mix
+from detector.campaign.membership import through
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
 from detector.campaign.table import Table, cut
 from detector.event import F64, I8, I32, I64, LABELS, U64, Mask, hash64
@@ -31,6 +32,7 @@ HOUR_MS: Final = 3_600_000
 _SORTED_EACH: Final = 32  # one row in so many is found sooner by sorting them than by looking at all
 MOST_READ: Final = 1_000  # groups at a time
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
+_ASKED: Final = [int(kind) for kind in ASKED]
 _WORDS: Final = [int(kind) for kind in WORDS]
 SURPRISING: Final = 8.0  # nats
 PURE: Final = 0.7  # a link of which less of the young surplus is beyond chance is shared with the world
@@ -141,6 +143,15 @@ class CandidateTables:
     def edges_by(self, accounts: I64) -> I64:
         """Return the rows of the edges of some accounts (rows), ascending."""
         return self._by_account(self.edges["who"], accounts, len(self.accounts))
+
+    def share_in_words(self, account: int, campaign: int) -> float:
+        """Return the share of an account's (row) requests that is in the words of a campaign (number)."""
+        edges = self.edges_by(np.array([account]))
+        of = self.edges["of"][edges]
+        words = (self.links["owner"][of] == campaign) & np.isin(self.links["kind"][of], _ASKED)
+        kind, count = self.links["kind"][of[words]], self.edges["count"][edges[words]]
+        asked = float(through(np.zeros(len(kind), np.int64), kind, count, 1)[0])
+        return min(1.0, asked / max(1, int(self.accounts["requests"][account])))
 
     def people(self, edges: I64) -> tuple[I64, I64]:
         """Return the accounts (rows) of some edges in the order of their keys, and which of these each edge is of."""

@@ -73,7 +73,7 @@ async def test_a_campaign_and_its_accounts_can_be_looked_into() -> None:
     about = await inspect.account(store, CONFIG, member)
     assert about is not None
     assert about.startswith(f"account {member}\n")
-    assert f"campaign        {last['subject']}" in about
+    assert f"campaign        {last['subject']}, in whose words 100% of its requests are\n" in about
     assert "requests" in about
     for signal in CONFIG.accounts.signals:
         assert signal.name in about

@@ -510,6 +510,21 @@ def test_a_watched_part_of_a_pool_does_not_keep_the_whole_from_being_told() -> N
     assert {f.subject for f in findings if f.severity == "warning"} == {watched}
 
 
+def test_of_a_member_one_knows_what_part_of_its_requests_is_in_the_campaigns_words() -> None:
+    def else_(minute: int) -> list[Row]:
+        return [("h00", T, f"{minute // 30}", f"{minute} {i}") for i in range(3)] if minute % 20 == 0 else []
+
+    (records,) = candidates_of(recorded(harvest(), else_))
+    state = partition_of()
+    findings_of(state, records)
+    (campaign,) = state.campaigns.values()
+    assert state.membership("h01") == (campaign.campaign_id, 1.0)
+    mixed = state.membership("h00")
+    assert mixed is not None
+    assert mixed[1] == pytest.approx(1 / 4, abs=0.02)
+    assert state.membership("p000") is None is state.membership("nobody")
+
+
 def test_in_shadow_the_same_is_decided_and_marked() -> None:
     (records,) = candidates_of(recorded(harvest()))
     shadowed = findings_of(partition_of(shadow=True), records)
