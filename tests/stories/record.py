@@ -158,6 +158,14 @@ RECIPES: Final[dict[str, Recipe]] = {
     ),
     "text-withheld": Recipe(112, _campaign(Content(family="generation", templates=3)), sketches=True),
     "canary": Recipe(113, _world(days=0.5), quiet_accounts=150),
+    "churn": Recipe(
+        120,
+        _world(
+            Dials(accounts=60, start_day=0.4, days=1.2, content=(Content(family="generation"),), churn_per_day=2.0),
+            days=1.6,
+        ),
+        quiet_per_day=6,
+    ),
     "nightly-evaluation": _harmless(201, "nightly_evaluation", benign=6000, per_day=100),
     "ci-fleet": _harmless(202, "ci_fleet", benign=8000, per_day=60),
     "office": _harmless(203, "office", per_day=20),
