@@ -158,6 +158,7 @@ RECIPES: Final[dict[str, Recipe]] = {
     ),
     "text-withheld": Recipe(112, _campaign(Content(family="generation", templates=3)), sketches=True),
     "canary": Recipe(113, _world(days=0.5), quiet_accounts=150),
+    "full-rewrite": Recipe(119, _campaign(Content(family="coding", templates=20, paraphrase=1.0), accounts=100)),
     "churn": Recipe(
         120,
         _world(
