@@ -158,6 +158,20 @@ RECIPES: Final[dict[str, Recipe]] = {
     ),
     "text-withheld": Recipe(112, _campaign(Content(family="generation", templates=3)), sketches=True),
     "canary": Recipe(113, _world(days=0.5), quiet_accounts=150),
+    "lockstep": Recipe(
+        118,
+        _world(
+            Dials(
+                accounts=60,
+                start_day=0.4,
+                days=1.2,
+                content=(Content(family="cleaning", templates=3),),
+                timing="lockstep",
+            ),
+            days=1.6,
+        ),
+        quiet_per_day=6,
+    ),
     "full-rewrite": Recipe(119, _campaign(Content(family="coding", templates=20, paraphrase=1.0), accounts=100)),
     "churn": Recipe(
         120,
