@@ -158,6 +158,26 @@ RECIPES: Final[dict[str, Recipe]] = {
     ),
     "text-withheld": Recipe(112, _campaign(Content(family="generation", templates=3)), sketches=True),
     "canary": Recipe(113, _world(days=0.5), quiet_accounts=150),
+    "probing": Recipe(
+        116,
+        _world(
+            Dials(
+                accounts=60,
+                start_day=0.3,
+                days=2.0,
+                content=(Content(family="tooluse", templates=3),),
+                probe_accounts=12,
+                probe_days=1.0,
+                ramp_days=1.1,
+            ),
+            days=2.3,
+            benign=12_000,
+        ),
+        # "refused more than others" takes fifty established accounts that share something: these do
+        ("nightly_evaluation", "company_accounts"),
+        quiet_accounts=60,
+        per_day=28,
+    ),
     "lockstep": Recipe(
         118,
         _world(
