@@ -178,6 +178,18 @@ RECIPES: Final[dict[str, Recipe]] = {
         quiet_accounts=60,
         per_day=28,
     ),
+    "release-pivot": Recipe(
+        117,
+        _world(
+            Dials(accounts=60, start_day=2.9, days=1.5, content=(Content(family="analysis", templates=4),)),
+            days=4.4,  # for three days every model may be an old one
+            benign=3000,
+            release_day=3.3,
+        ),
+        ("release_day",),
+        quiet_per_day=3,
+        per_day=40,
+    ),
     "lockstep": Recipe(
         118,
         _world(
