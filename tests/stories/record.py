@@ -223,6 +223,7 @@ RECIPES: Final[dict[str, Recipe]] = {
     "popular-tool": _harmless(
         208, "popular_tool", "niche_tool", "developers", benign=3000, quiet_accounts=200, per_day=10
     ),
+    "niche-tool": _harmless(227, "niche_tool", benign=20_000, days=4.0, quiet_accounts=120, quiet_per_day=5),
     "automation-platform": _harmless(209, "automation_platform", benign=5000, per_day=40),
     "company": _harmless(210, "company_accounts", benign=4000, per_day=60),
     "class": _harmless(215, "class"),
