@@ -158,6 +158,61 @@ RECIPES: Final[dict[str, Recipe]] = {
     ),
     "text-withheld": Recipe(112, _campaign(Content(family="generation", templates=3)), sketches=True),
     "canary": Recipe(113, _world(days=0.5), quiet_accounts=150),
+    "probing": Recipe(
+        116,
+        _world(
+            Dials(
+                accounts=60,
+                start_day=0.3,
+                days=2.0,
+                content=(Content(family="tooluse", templates=3),),
+                probe_accounts=12,
+                probe_days=1.0,
+                ramp_days=1.1,
+            ),
+            days=2.3,
+            benign=12_000,
+        ),
+        # "refused more than others" takes fifty established accounts that share something: these do
+        ("nightly_evaluation", "company_accounts"),
+        quiet_accounts=60,
+        per_day=28,
+    ),
+    "release-pivot": Recipe(
+        117,
+        _world(
+            Dials(accounts=60, start_day=2.9, days=1.5, content=(Content(family="analysis", templates=4),)),
+            days=4.4,  # for three days every model may be an old one
+            benign=3000,
+            release_day=3.3,
+        ),
+        ("release_day",),
+        quiet_per_day=3,
+        per_day=40,
+    ),
+    "lockstep": Recipe(
+        118,
+        _world(
+            Dials(
+                accounts=60,
+                start_day=0.4,
+                days=1.2,
+                content=(Content(family="cleaning", templates=3),),
+                timing="lockstep",
+            ),
+            days=1.6,
+        ),
+        quiet_per_day=6,
+    ),
+    "full-rewrite": Recipe(119, _campaign(Content(family="coding", templates=20, paraphrase=1.0), accounts=100)),
+    "churn": Recipe(
+        120,
+        _world(
+            Dials(accounts=60, start_day=0.4, days=1.2, content=(Content(family="generation"),), churn_per_day=2.0),
+            days=1.6,
+        ),
+        quiet_per_day=6,
+    ),
     "nightly-evaluation": _harmless(201, "nightly_evaluation", benign=6000, per_day=100),
     "ci-fleet": _harmless(202, "ci_fleet", benign=8000, per_day=60),
     "office": _harmless(203, "office", per_day=20),
@@ -168,6 +223,7 @@ RECIPES: Final[dict[str, Recipe]] = {
     "popular-tool": _harmless(
         208, "popular_tool", "niche_tool", "developers", benign=3000, quiet_accounts=200, per_day=10
     ),
+    "niche-tool": _harmless(227, "niche_tool", benign=20_000, days=4.0, quiet_accounts=120, quiet_per_day=5),
     "automation-platform": _harmless(209, "automation_platform", benign=5000, per_day=40),
     "company": _harmless(210, "company_accounts", benign=4000, per_day=60),
     "class": _harmless(215, "class"),
