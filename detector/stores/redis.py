@@ -213,7 +213,10 @@ class RedisStore:
         async with self._answering():
             await self._redis.hmget(keys[0], [b"ping"])
             await self._redis.hscan(keys[0], 0, count=1)
-            everywhere = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(self._redis, RedisCluster) else {}
+            everywhere = {}
+            if isinstance(self._redis, RedisCluster):
+                everywhere = {"target_nodes": self._redis.get_primaries()}
+                await self._redis.execute_command("ASKING", **everywhere)  # else denied when the first slot moves
             info = await self._redis.info("memory", **everywhere)
         several = all(isinstance(one, dict) for one in info.values())  # a cluster of one answers as a server does
         for report in info.values() if several else [info]:

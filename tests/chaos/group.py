@@ -30,6 +30,7 @@ from redis.exceptions import RedisError
 
 from detector.config import Config
 from detector.runtime import topics
+from detector.runtime.security import store_arguments
 from detector.runtime.servers import KafkaServer, RedisServer
 from detector.stores.redis import RedisStore
 from tests.bench.through_kafka import send_all
@@ -158,7 +159,10 @@ class Group:
             await asyncio.gather(watching, *happening, return_exceptions=True)
         told(progress)
         await self._stopped()
-        return await self._outcome(stream)
+        config = msgspec.structs.replace(
+            self.config, store=msgspec.structs.replace(self.config.store, url=self.redis.url)
+        )
+        return await left_behind(stream, config)
 
     async def _send(
         self, stream: Stream, moments: Sequence[Moment], progress: Progress, happening: list[asyncio.Task[None]]
@@ -235,7 +239,7 @@ class Group:
             ends = {
                 f"{NAME}:{{{stage}:{place.partition}}}": end
                 for stage, topic in stages.items()
-                for place, end in (await self._ends(topic)).items()
+                for place, end in (await ends_of(topic, self.config)).items()
             }
             if await self._look() and self._offsets == ends and ends == before:
                 return
@@ -249,52 +253,59 @@ class Group:
             member.wanted = False
         await asyncio.gather(*(asyncio.to_thread(member.stop) for member in self.members))
 
-    # -- what is left ---------------------------------------------------------------------------
-
-    async def _outcome(self, stream: Stream) -> Outcome:
-        store = RedisStore(self.redis.url, timeout_seconds=30.0, prefix=NAME)
-        try:
-            outcome = await stored(store, stream.accounts, self.config)
-        finally:
-            await store.close()
-        told = await self._everything(self.config.topics.findings)
-        outcome.findings, outcome.told_again = each_once(record.value for record in told)
-        verdicts = await self._everything(self.config.topics.verdicts)
-        outcome.verdicts = standing((record.key.decode(), record.value) for record in verdicts)
-        outcome.dead = {record.value for record in await self._everything(self.config.topics.dead_letters)}
-        return outcome
-
-    async def _everything(self, topic: str) -> list[Any]:
-        reader, found = AIOKafkaConsumer(bootstrap_servers=self.kafka.address, enable_auto_commit=False), []
-        await reader.start()
-        try:
-            ends = await self._ends(topic)
-            reader.assign(list(ends))
-            await reader.seek_to_beginning()
-            for place, end in ends.items():
-                while await reader.position(place) < end:
-                    for records in (await reader.getmany(timeout_ms=200)).values():
-                        found += records
-        finally:
-            await reader.stop()
-        return found
-
-    async def _ends(self, topic: str) -> dict[TopicPartition, int]:
-        reader = AIOKafkaConsumer(bootstrap_servers=self.kafka.address, enable_auto_commit=False)
-        await reader.start()
-        try:
-            counts = {
-                self.config.topics.requests: self.setting.partitions,
-                self.config.topics.verdicts: self.setting.partitions,
-                self.config.topics.observations: self.setting.link_partitions,
-            }
-            places = [TopicPartition(topic, number) for number in range(counts.get(topic, 1))]
-            found: dict[TopicPartition, int] = await reader.end_offsets(places)
-            return found
-        finally:
-            await reader.stop()
-
     def told(self) -> tuple[Counter[str], list[str]]:
         """Return what the workers' logs say of what happened to them, and why any gave up."""
         found = [member.told() for member in self.members]
         return sum((told for told, _ in found), Counter[str]()), [reason for _, reasons in found for reason in reasons]
+
+
+# -- what is left -----------------------------------------------------------------------------------
+
+
+async def left_behind(stream: Stream, config: Config) -> Outcome:
+    """Return what is in the topics and in the store when the workers have stopped."""
+    store = RedisStore(config.store.url, **{**store_arguments(config.store), "timeout_seconds": 30.0})
+    try:
+        outcome = await stored(store, stream.accounts, config)
+    finally:
+        await store.close()
+    told = await _everything(config.topics.findings, config)
+    outcome.findings, outcome.told_again = each_once(record.value for record in told)
+    verdicts = await _everything(config.topics.verdicts, config)
+    outcome.verdicts = standing((record.key.decode(), record.value) for record in verdicts)
+    outcome.dead = {record.value for record in await _everything(config.topics.dead_letters, config)}
+    return outcome
+
+
+async def _everything(topic: str, config: Config) -> list[Any]:
+    reader, found = AIOKafkaConsumer(bootstrap_servers=config.kafka.brokers, enable_auto_commit=False), []
+    await reader.start()
+    try:
+        ends = await ends_of(topic, config)
+        reader.assign(list(ends))
+        await reader.seek_to_beginning()
+        for place, end in ends.items():
+            while await reader.position(place) < end:
+                for records in (await reader.getmany(timeout_ms=200)).values():
+                    found += records
+    finally:
+        await reader.stop()
+    return found
+
+
+async def ends_of(topic: str, config: Config) -> dict[TopicPartition, int]:
+    """Return the offset behind the last record of each partition."""
+    reader = AIOKafkaConsumer(bootstrap_servers=config.kafka.brokers, enable_auto_commit=False)
+    await reader.start()
+    try:
+        names = config.topics
+        counts = {
+            names.requests: names.partitions,
+            names.verdicts: names.partitions,
+            names.observations: names.link_partitions,
+        }
+        places = [TopicPartition(topic, number) for number in range(counts.get(topic, 1))]
+        found: dict[TopicPartition, int] = await reader.end_offsets(places)
+        return found
+    finally:
+        await reader.stop()

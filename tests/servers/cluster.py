@@ -11,6 +11,10 @@ from redis import Redis
 
 from detector.runtime import servers
 from detector.runtime.servers import RedisServer
+from tests.servers.secured import least_rights
+
+RIGHTS_TOO = "+asking +command +cluster|slots"
+"""What deploy/README.md adds to the rule for a cluster."""
 
 MASTERS = 3
 SLOTS = 16384
@@ -27,6 +31,26 @@ class Cluster:
         """The master that had the slot when the cluster was made."""
         return self.nodes[slot * MASTERS // SLOTS]
 
+    @contextlib.contextmanager
+    def moving(self, slot: int) -> Iterator[None]:
+        """The slot moves to another master: meanwhile one of its keys is there already, and the others are not."""
+        old = self.node_of(slot)
+        new = next(node for node in self.nodes if node is not old)
+        with Redis(port=old.port) as source, Redis(port=new.port) as target:
+            ids = {client: client.execute_command("CLUSTER MYID").decode() for client in (source, target)}
+
+            def move(most: int) -> None:
+                keys = source.execute_command("CLUSTER GETKEYSINSLOT", slot, most)
+                source.execute_command("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *keys)
+
+            target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
+            source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
+            move(1)
+            yield
+            move(100)
+            for client in (target, source):
+                client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+
     def agreed(self) -> bool:
         """Whether every node that runs sees the same cluster, and all of it."""
         for node in self.nodes:
@@ -37,8 +61,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, *options: str) -> Iterator[Cluster]:
-    """Run one; `options` are further arguments of every node."""
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Run one, whose users are the operator and one with the least rights."""
+    options = least_rights(folder, RIGHTS_TOO)
     with contextlib.ExitStack() as stack:
         nodes, buses = [], []
         for number in range(MASTERS):

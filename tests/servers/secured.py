@@ -33,6 +33,7 @@ from detector.runtime import servers
 
 PASSWORD = "correct horse"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+REDIS_RULE = (Path(__file__).parents[2] / "deploy/redis/detector.acl").read_text("utf-8").strip()
 
 
 @dataclass(frozen=True)
@@ -164,3 +165,14 @@ def secured_kafka(folder: Path) -> Iterator[SecuredKafka]:
     kafka = SecuredKafka(folder)
     with kafka.server:
         yield kafka
+
+
+def least_rights(folder: Path, more: str = "") -> tuple[str, str]:
+    """Return the options of a Redis whose users are that of deploy/redis/detector.acl, and the operator.
+
+    `more` are rights that are added to the rule.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    users = folder / "users.acl"
+    users.write_text(f"user default on nopass ~* &* +@all\n{REDIS_RULE} {more}\n", "utf-8")
+    return "--aclfile", str(users)

@@ -19,14 +19,12 @@ from detector.runtime.servers import RedisServer
 from detector.stores import Commit, Message, Store
 from detector.stores.redis import LAYOUT, RedisStore
 from tests.servers import VALKEY
-from tests.servers.cluster import Cluster, cluster
-from tests.servers.secured import Certificates, certificates
+from tests.servers.cluster import RIGHTS_TOO, Cluster, cluster
+from tests.servers.secured import REDIS_RULE, Certificates, certificates, least_rights
 
 pytestmark = pytest.mark.asyncio
 
-RULE = (Path(__file__).parents[2] / "deploy/redis/detector.acl").read_text().strip()
-CLUSTER_TOO = "+command +cluster|slots"
-GRANTED = [word for word in RULE.split() if word.startswith("+")]
+GRANTED = [word for word in REDIS_RULE.split() if word.startswith("+")]
 ONE = Commit(offset=4, rows={"x": b"1", "gone": None}, outbox=[Message("findings", None, "f", b"{}")])
 
 
@@ -57,11 +55,9 @@ async def opened(url: str, **settings: str) -> AsyncIterator[RedisStore]:
 
 @pytest.fixture(scope="module", params=["redis", "valkey"])
 def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server whose users are those of deploy/redis/detector.acl, and the operator."""
     folder = tmp_path_factory.mktemp("guarded")
-    (folder / "users.acl").write_text(f"user default on nopass ~* &* +@all\n{RULE}\n")
     binary = VALKEY if request.param == "valkey" else None
-    with servers.redis(folder, "--aclfile", str(folder / "users.acl"), binary=binary) as server:
+    with servers.redis(folder, *least_rights(folder), binary=binary) as server:
         yield server
 
 
@@ -72,7 +68,7 @@ def granted(server: RedisServer, *rule: str) -> None:
 
 
 async def test_a_user_with_the_documented_rule_may_do_everything_that_is_needed(guarded: RedisServer) -> None:
-    granted(guarded, *RULE.split()[1:])
+    granted(guarded, *REDIS_RULE.split()[1:])
     async with opened(guarded.url, username="detector", password="change-me") as store:
         await used(store)
 
@@ -82,7 +78,7 @@ async def test_without_any_one_of_its_rights_it_does_not_start_and_says_which_is
     guarded: RedisServer, right: str
 ) -> None:
     name = f"no-{right[1:]}"
-    granted(guarded, name, *RULE.split()[2:], f"-{right[1:]}")
+    granted(guarded, name, *REDIS_RULE.split()[2:], f"-{right[1:]}")
     async with opened(guarded.url, username=name, password="change-me") as store:
         with pytest.raises(ConfigError, match=rf"{right[1:]}.*deploy/redis/detector.acl") as refused:
             await store.ping()
@@ -90,7 +86,7 @@ async def test_without_any_one_of_its_rights_it_does_not_start_and_says_which_is
 
 
 async def test_keys_of_others_are_out_of_its_reach(guarded: RedisServer) -> None:
-    granted(guarded, *RULE.split()[1:])
+    granted(guarded, *REDIS_RULE.split()[1:])
     async with opened(guarded.url, username="detector", password="change-me", prefix="other") as store:
         with pytest.raises(ConfigError, match=r"store\.username"):
             await store.ping()
@@ -150,9 +146,7 @@ async def test_certificates_that_are_not_there_are_a_config_error() -> None:
 
 @pytest.fixture(scope="module")
 def three_masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    (folder / "users.acl").write_text(f"user default on nopass ~* &* +@all\n{RULE} {CLUSTER_TOO}\n")
-    with cluster(folder, "--aclfile", str(folder / "users.acl")) as made:
+    with cluster(tmp_path_factory.mktemp("cluster")) as made:
         yield made
 
 
@@ -167,6 +161,16 @@ async def test_partitions_lie_on_all_masters_and_each_is_whole_on_one(three_mast
     assert {three_masters.node_of(slot_of(partition)).port for partition in range(12)} == {
         node.port for node in three_masters.nodes
     }
+
+
+async def test_without_the_right_to_follow_a_slot_it_does_not_start(three_masters: Cluster) -> None:
+    assert f"`{RIGHTS_TOO}`" in (Path(__file__).parents[2] / "deploy/README.md").read_text("utf-8")
+    for node in three_masters.nodes:
+        granted(node, "stays", *REDIS_RULE.split()[2:], *RIGHTS_TOO.split(), "-asking")
+    async with opened(three_masters.url, username="stays", password="change-me") as store:
+        with pytest.raises(ConfigError, match=r"asking.*deploy/redis/detector.acl") as refused:
+            await store.ping()
+    assert refused.value.setting == "store.username"
 
 
 async def test_a_master_that_is_read_only_or_full_is_noticed_among_the_others(three_masters: Cluster) -> None:
@@ -193,20 +197,11 @@ async def test_a_master_that_may_evict_is_noticed_among_the_others(three_masters
 
 async def test_a_partition_that_moves_to_another_master_is_followed(three_masters: Cluster) -> None:
     partition = 1000  # whose slot no other test looks at
-    slot = slot_of(partition)
-    old = three_masters.node_of(slot)
-    new = next(node for node in three_masters.nodes if node is not old)
     async with opened(three_masters.url) as store:
         claim = await store.claim("accounts", partition)
         await store.commit("accounts", partition, claim.token, ONE)
-        with plain.Redis(port=old.port) as source, plain.Redis(port=new.port) as target:
-            ids = {client: client.execute_command("CLUSTER MYID").decode() for client in (source, target)}
-            target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
-            source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
-            keys = source.execute_command("CLUSTER GETKEYSINSLOT", slot, 100)
-            source.execute_command("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *keys)
-            for client in (target, source):
-                client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+        with three_masters.moving(slot_of(partition)), pytest.raises(Unavailable):
+            await store.commit("accounts", partition, claim.token, ONE)
         assert await store.commit("accounts", partition, claim.token, ONE) == 2
         again = await store.claim("accounts", partition)
         assert (again.epoch, again.offset) == (2, 4)
