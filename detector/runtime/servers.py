@@ -38,12 +38,18 @@ _STOP_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.05
 
 
+_given: Final[set[int]] = set()
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on now, and that was not given out before."""
+    while True:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Server:
