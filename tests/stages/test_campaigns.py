@@ -710,8 +710,9 @@ def test_forgetting_does_not_wait_for_something_to_happen_at_midnight() -> None:
     assert len(state.tables.ids) == len(state.accounts) <= 90
 
 
-def test_after_a_quiet_week_the_campaign_knows_the_template_again() -> None:
-    """Succession: links that a campaign owns outlive their edges."""
+@pytest.mark.parametrize(("days", "one_goes_on"), [(5, True), (8, False), (25, False)])
+def test_after_quiet_days_the_campaign_knows_the_template_again(days: int, one_goes_on: bool) -> None:
+    """Succession, and dormancy: links that a campaign owns outlive their edges, and the memory of the link stage."""
     state = partition_of()
     crowd, links = Crowd(0, aged), LinkPartition(LinkSettings(sources=1, filter_slots=1 << 12))
     second = [f"h{i}" for i in range(300, 320)]
@@ -721,9 +722,9 @@ def test_after_a_quiet_week_the_campaign_knows_the_template_again() -> None:
         return findings_of(state, [candidate.encode(replace(c, source=0)) for c in links.absorb(record)])
 
     before = [f for m in range(0, 240, 5) for f in absorb(0, m, [*everyday(m), *harvest()(m)])]
-    for day in range(1, 6):
-        absorb(day, 0, [*everyday(0), *harvest(HARVEST[:1])(0)])
-    after = [f for m in range(0, 120, 5) for f in absorb(6, m, [*everyday(m), *harvest(second)(m)])]
+    for day in range(1, days + 1):
+        absorb(day, 0, [*everyday(0), *(harvest(HARVEST[:1])(0) if one_goes_on else [])])
+    after = [f for m in range(0, 120, 5) for f in absorb(days + 1, m, [*everyday(m), *harvest(second)(m)])]
     assert flagged(before) == set(HARVEST)
     assert flagged(after) == set(second)
     assert {finding.subject for finding in after} <= {finding.subject for finding in before}

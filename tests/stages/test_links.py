@@ -534,3 +534,18 @@ def test_what_waits_for_a_slow_source_is_bounded_and_what_it_says_later_is_count
 def test_a_step_that_was_closed_early_is_told_once() -> None:
     steps = [candidates.step for candidates in behind(20_000)[1]]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize(("rests", "laundered"), [(0, False), (4, False), (8, True)])
+def test_a_pool_does_not_grow_into_voters_for_its_own_words_while_it_uses_them(rests: int, laundered: bool) -> None:
+    """Who was young when it first used a link stays so; not who rests for longer than a link, if others went on."""
+    pool = [f"a{i}" for i in range(1, 30) if i % 3]
+    goes_on, rest = pool[:4], pool[4:]
+    state, crowd = LinkPartition(curious(sources=1)), Crowd(0, created)
+    for day in range(45):
+        who = goes_on if 30 <= day < 30 + rests else pool
+        state.absorb(crowd.step(FIRST_STEP + 1_440 * day, [(account, T, 1, f"{day} {account}") for account in who]))
+    row = int(state.links.lookup(np.array([value_of(T, 1)], np.uint64))[0])
+    established = int(state.links["established"][row])
+    assert established == (len(rest) if laundered else 0)
+    assert int(state.links["young"][row]) == len(pool) - established
