@@ -68,8 +68,12 @@ class Campaign:
         A good part; or a quarter of what a reseller's accounts do, where most of the members are such: its customers
         ask differently much.
         """
-        resold = self.newborn and 2 * self.mixed > len(self.members)
-        return min(GOOD_PART, PART[0] * self.mixed_share) if resold else GOOD_PART
+        return min(GOOD_PART, PART[0] * self.mixed_share) if self.resold else GOOD_PART
+
+    @property
+    def resold(self) -> bool:
+        """Whether most of its members are accounts that a reseller's customers use as well."""
+        return self.newborn and 2 * self.mixed > len(self.members)
 
     def is_ripe(self, step_ms: int) -> bool:
         """Return whether anybody has waited for long enough to be named."""

@@ -15,7 +15,9 @@ much as the others, and long has been a customer, has the words for reasons of h
 Nor is a young one that mostly asks for other things, unless it does its part: an operator who resells
 accounts spreads the work over them, so each asks about as much in the campaign's words as the others do,
 where somebody who happens on a phrase asks hardly anything and a busy customer of the same kind of
-prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.)
+prompts far more. (Evaded by uneven work; then the accounts that do most of it are found.) Where most members are such
+accounts, three different prompts of the campaign that nobody else has are enough, however much else there is: customers
+of a reseller ask differently much, and nobody happens on three.
 
 Three are told apart by the `Manner` in which they belong, and join in company of their own manner only, which is the
 campaign stage's to see: who was there before; who asks for little else, and several times as much as a member does; and
@@ -47,6 +49,7 @@ CORROBORATES: Final = 0.02  # of the requests through its links, from which a ki
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
 LEAST_TYPICAL: Final = 5.0  # requests: what is typical is never taken for less, when it says who asks too much
 DEVOTED: Final = 0.5  # of its requests in the campaign's words: who asks less mostly asks for other things
+OPENINGS: Final = 3  # different ones of a reseller's harvest, which nobody else has
 LEAST_SHARE: Final = 0.02  # of the requests of a young account, for it to belong
 _DAY_MS: Final = 86_400_000
 
@@ -137,15 +140,16 @@ def belongs(
     days: F64,
     *,
     newborn: bool,
-    typical: float,
-    pace: float,
+    typical: tuple[float, float],
     share_of_established: float,
+    resold: bool,
 ) -> tuple[Mask, I8]:
     """Tell for each of A accounts whether it belongs, and in which `Manner`.
 
     `account`, `kind`, `purity`, `count` and `proven` (`prevalence.proven` of the link) are [E], the edges to the
-    campaign's links; `typical` is how many requests a member asks in its words, and `pace` how many a day, negative
+    campaign's links; `typical` is how many requests a member asks in its words, and how many a day, negative
     while that is unknown; `age` (1 young, 2 established, 0 unknown), `requests` and `days` (`days_between`) are [A].
+    `resold` says that most members serve others as well.
     """
     doubt = np.ones(len(age))
     for family in (~np.isin(kind, _IDENTITY), np.isin(kind, _IDENTITY)):
@@ -154,14 +158,18 @@ def belongs(
     asked = through(account[words], kind[words], count[words], len(age))
     evidence = 1 - doubt
     trusted = (age == 2) | ((age == 0) & newborn)
-    few, many = PART[0] * typical, PART[1] * np.maximum(np.minimum(typical, pace * days), LEAST_TYPICAL)
-    if typical < 0:
+    usual, pace = typical
+    few, many = PART[0] * usual, PART[1] * np.maximum(np.minimum(usual, pace * days), LEAST_TYPICAL)
+    if usual < 0:
         few, many = 0.0, np.full(len(age), math.inf)
         asked = np.where(trusted & (not newborn), 0, asked)
     busy = asked > many
     mixed = asked < DEVOTED * requests
-    asked = np.where(busy & (trusted | mixed) | mixed & (asked < few), 0, asked)
+    whose: Mask = (kind == LinkKind.HEAD) & (purity > CLEAN)
+    several = resold & (np.bincount(account[whose], minlength=len(age)) >= OPENINGS)
+    asked = np.where(busy & (trusted | mixed) | mixed & (asked < few) & ~several, 0, asked)
     least = np.where(trusted, np.maximum(2, share_of_established * requests), LEAST_SHARE * requests)
+    least = np.where(several, OPENINGS, least)
     paid, whole = (
         np.bincount(account[np.isin(kind, kinds) & (purity > CLEAN)], minlength=len(age)) > 0
         for kinds in (_PAID, _WHOLE)

@@ -65,9 +65,9 @@ def joining(
         tables.accounts["requests"][rows],
         days_between(index, columns["first_ms"][edges], columns["last_ms"][edges], len(rows)),
         newborn=campaign.newborn,
-        typical=campaign.typical,
-        pace=campaign.pace,
+        typical=(campaign.typical, campaign.pace),
         share_of_established=campaign.least_share,
+        resold=campaign.resold,
     )
     joins &= tables.accounts["campaign"][rows] == 0
     plain = campaign.joined[Manner.PLAIN] + int((joins & (manner == Manner.PLAIN)).sum())

@@ -14,7 +14,7 @@ from detector.campaign.observation import LinkKind
 from detector.event import Mask
 
 YOUNG, ESTABLISHED, UNKNOWN = 1, 2, 0
-AMONG = {"typical": 7.5, "pace": 7.5, "share_of_established": 0.3}
+AMONG = {"typical": (7.5, 7.5), "share_of_established": 0.3, "resold": False}
 T, H, P, N = LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.PAYMENT, LinkKind.NETWORK
 
 
@@ -28,6 +28,7 @@ def member(
     proven: bool = False,
     typical: float = 40.0,
     days: float = 1.0,
+    resold: bool = False,
 ) -> bool:
     """Whether one account belongs that used links of these kinds and purities."""
     n = len(links)
@@ -41,9 +42,9 @@ def member(
         np.array([requests], np.int64),
         np.array([days]),
         newborn=newborn,
-        typical=typical,
-        pace=typical,
+        typical=(typical, typical),
         share_of_established=0.3,
+        resold=resold,
     )
     return bool(joins[0])
 
@@ -54,6 +55,19 @@ def test_a_young_account_on_a_pure_template_belongs() -> None:
 
 def test_a_young_account_on_a_template_that_established_ones_use_does_not() -> None:
     assert not member([(T, 0.5)])
+
+
+@pytest.mark.parametrize("age", [YOUNG, ESTABLISHED])
+def test_three_prompts_of_a_resellers_harvest_are_enough_however_much_else_the_account_asks(age: int) -> None:
+    """Customers of a reseller ask differently much; nobody happens on three prompts that nobody else has."""
+
+    def among(openings: int, purity: float = 1.0, **more: bool) -> bool:
+        return member([(H, purity)] * openings, age, requests=1_000, newborn=True, **{"resold": True, **more})
+
+    assert among(3)
+    assert not among(2)
+    assert not among(3, purity=0.9)
+    assert not among(3, resold=False)
 
 
 def test_a_network_alone_convinces_nobody() -> None:
@@ -140,9 +154,9 @@ def test_who_asks_several_times_as_much_in_the_words_as_a_member_does_is_told_ap
                 np.array([count]),
                 np.array([days]),
                 newborn=False,
-                typical=10 * pace if typical is None else typical,
-                pace=pace,
+                typical=(10 * pace if typical is None else typical, pace),
                 share_of_established=0.3,
+                resold=False,
             )[1][0]
             == Manner.BUSY
         )
