@@ -194,7 +194,7 @@ def test_forty_young_accounts_on_one_rare_template_become_one_campaign_that_name
 
 
 def test_two_watched_groups_that_turn_out_to_be_one_pool_become_the_older_campaign() -> None:
-    """Its halves use a template each; in the third hour all of them use a third one."""
+    """Its halves use a template each; from the third hour all use a third one."""
     halves = HARVEST[:20], HARVEST[20:]
 
     def apart(minute: int) -> list[Row]:
@@ -493,7 +493,7 @@ def test_two_operators_who_ask_for_answers_in_the_same_form_are_two_unless_they_
 
 
 def test_a_watched_part_of_a_pool_does_not_keep_the_whole_from_being_told() -> None:
-    """Nine use a template of their own; then all use another one, which reads as a campaign of all together."""
+    """Nine use a template of their own; then all use another one."""
 
     def asks(minute: int) -> list[Row]:
         early = harvest(HARVEST[:9], "early")(minute)
@@ -712,7 +712,7 @@ def test_forgetting_does_not_wait_for_something_to_happen_at_midnight() -> None:
 
 @pytest.mark.parametrize(("days", "one_goes_on"), [(5, True), (8, False), (25, False)])
 def test_after_quiet_days_the_campaign_knows_the_template_again(days: int, one_goes_on: bool) -> None:
-    """Succession, and dormancy: links that a campaign owns outlive their edges, and the memory of the link stage."""
+    """Succession and dormancy: links that a campaign owns outlive their edges."""
     state = partition_of()
     crowd, links = Crowd(0, aged), LinkPartition(LinkSettings(sources=1, filter_slots=1 << 12))
     second = [f"h{i}" for i in range(300, 320)]
