@@ -94,9 +94,10 @@ def _nobody_elses(tables: CandidateTables, rows: I64, other: I64, own: I64) -> t
     users = tables.edges_of(np.unique(of[np.isin(kind, _ENDS)]))
     used, campaign = tables.edges["of"][users], tables.accounts["campaign"][tables.edges["who"][users]]
     begin, end = np.zeros(len(rows)), np.zeros(len(rows))
+    members = np.bincount(tables.accounts["campaign"], minlength=int(other.max(initial=0)) + 1)
     for number in np.unique(other).tolist():
         links, uses = np.unique(used[campaign == number], return_counts=True)
-        theirs = links[uses >= MUCH * np.count_nonzero(tables.accounts["campaign"] == number)]
+        theirs = links[uses >= MUCH * members[number]]
         alone = ~np.isin(of, theirs)
         for requests, which in zip((begin, end), _ENDS, strict=True):
             asked = np.bincount(who, np.where(alone & (kind == which), count, 0), len(tables.accounts))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.campaign.confidence import BEHAVIOUR, UNKNOWN, WARNING_AT, broken_rule, confidence
-from detector.campaign.fit import Samples, figures, fit, joined, strengths_of
+from detector.campaign.fit import BIAS, MOST, Samples, figures, fit, joined, strengths_of
 from detector.campaign.group import Reading
 from detector.campaign.weights import DEFAULT, READINGS, Weights, from_vector, vector
 
@@ -88,6 +88,8 @@ def test_no_labels_and_no_prior_make_a_fit_break_the_rules(
     rows = [[1.0] * N, [0.0] * N, *(row for row, _ in labelled)]
     found = fit(samples(rows, [True, False, *(label for _, label in labelled)]), from_vector([bias, *prior]))
     assert broken_rule(found) is None
+    assert BIAS[0] <= found.bias <= BIAS[1]
+    assert all(0 <= getattr(found, name) <= MOST for name in READINGS)
     assert says(found, dict.fromkeys(BEHAVIOUR, 1.0)) < WARNING_AT
     assert all(says(found, {name: 1.0}) < WARNING_AT for name in READINGS)
 
