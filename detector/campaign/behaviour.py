@@ -86,6 +86,7 @@ class Conduct:
     early_refused: F32
     release_asked: I32  # [A, RELEASES] requests within 24 h of each release, and ...
     release_new: I32  # ... those on the new model
+    referred: Mask  # whether the reference counts it among those that no campaign holds
     active: Mask  # [A, TILES] whether it used a candidate link in each tile of the last 24 h
 
 
@@ -314,7 +315,8 @@ def _sign_up_burst(group: Conduct, reference: Reference | None) -> Reading:
         return _unknown("sign_up_burst", None, "it is not known when others signed up")
     hour = _signup_hour(group.created_ms, reference.time_ms)
     ours = (hour < SIGN_UP_HOURS) & (group.prefix != 0)
-    others = np.maximum(0.0, reference.signups - np.bincount(hour, minlength=SIGN_UP_HOURS + 1)[:-1])
+    own = np.bincount(hour[group.referred], minlength=SIGN_UP_HOURS + 1)[:-1]
+    others = np.maximum(0.0, reference.signups - own)
     if ours.sum() < LEAST_ACCOUNTS or others.sum() < LEAST_REFERENCE:
         return _unknown("sign_up_burst", None, "too few of its accounts, or of others, signed up within 30 days")
     best = (0.0, 0, 0.0, "hour")
@@ -370,8 +372,12 @@ def _release_pivot(group: Conduct, reference: Reference | None) -> Reading:
         return unknown
     best = unknown
     accounts, shares, squares = moved(group.told_ms, group.release_asked, group.release_new, reference.release_ms)
-    others = np.maximum(reference.release_accounts - accounts, 0)
-    others_shares = np.maximum(reference.release_moved - shares, 0.0)
+    own = group.referred
+    own_accounts, own_shares, _ = moved(
+        group.told_ms[own], group.release_asked[own], group.release_new[own], reference.release_ms
+    )
+    others = np.maximum(reference.release_accounts - own_accounts, 0)
+    others_shares = np.maximum(reference.release_moved - own_shares, 0.0)
     known = (accounts >= LEAST_ACCOUNTS) & (others >= 2 * LEAST_ACCOUNTS) & (others_shares >= LEAST_TRIED)
     for n in np.flatnonzero(known).tolist():
         count, share, usual = int(accounts[n]), float(shares[n] / accounts[n]), float(others_shares[n] / others[n])

@@ -4,7 +4,7 @@
                                    └► every half hour ────────► Reference
 
 An account's last 24 h are a ring of 288 bits, one for each tile of five minutes in which it used a candidate link;
-`tile` is the last one it did, and what the ring holds of later ones is a day older. 92 bytes an account in all.
+`tile` is the last one it did, and what the ring holds of later ones is a day older. 93 bytes an account in all.
 
 A model is *new* when it was never told of before, after three days of the stream. It is followed for 24 h; of more than
 RELEASES at a time the one least used makes room, once its 24 h are over.
@@ -45,6 +45,7 @@ COLUMNS: Final[dict[str, Any]] = {
     "early_refused": "<f4",
     "release_asked": ("<i4", RELEASES),
     "release_new": ("<i4", RELEASES),
+    "referred": "?",
 }
 """Columns of stage 3's accounts that are kept here."""
 
@@ -111,7 +112,8 @@ class Conducts:
         """Take the reference anew when half an hour has passed; `established` tells it of rows."""
         if self._reference and step_ms - self._reference.time_ms < REFRESH_MS:
             return
-        free = np.flatnonzero(self._accounts["campaign"] == 0)
+        self._accounts["referred"][:] = self._accounts["campaign"] == 0
+        free = np.flatnonzero(self._accounts["referred"])
         old = free[established(free)]
         if len(old) > MOST_EMBEDDED:
             keys = self._accounts.keys[old]

@@ -51,6 +51,7 @@ def conduct(n: int = 60, **columns: Any) -> Conduct:
         "early_refused": np.zeros(n, np.float32),
         "release_asked": np.zeros((n, RELEASES), np.int32),
         "release_new": np.zeros((n, RELEASES), np.int32),
+        "referred": np.ones(n, np.bool_),
         "active": random.random((n, TILES)) < 0.02,
     }
     return Conduct(**{**given, **columns})
@@ -246,6 +247,15 @@ def test_a_group_is_not_its_own_crowd() -> None:
     assert strength("sign_up_burst", conduct(created_ms=burst), reference(created=np.r_[crowd, burst])) == 1
 
 
+def test_who_is_not_among_the_others_is_not_taken_off_them() -> None:
+    """A campaign that is named already: the hours in which others signed up with it stay full."""
+    launch = NOW - 3 * DAY_MS - np.arange(60) * 60_000
+    crowd = reference(created=np.r_[np.repeat(NOW - 1 - np.arange(720) * HOUR_MS, 2), np.repeat(launch, 3)])
+    named, free = (conduct(created_ms=launch, referred=np.full(60, there)) for there in (False, True))
+    expected = reading("sign_up_burst", named, crowd).baseline or 0.0, reading("sign_up_burst", free, crowd).baseline or 0.0
+    assert expected[0] > 1.3 * expected[1]
+
+
 # -- releases -----------------------------------------------------------------------------------
 
 
@@ -266,6 +276,12 @@ def test_half_of_a_campaign_moves_to_a_new_model_in_a_day() -> None:
     found = reading("release_pivot", movers(0.6), reference(releases=released(560, 36 + 25.0)))
     assert found.strength == 1
     assert (found.value, found.baseline) == (0.6, 0.05)  # without the group's own 60, who moved 36
+
+
+def test_a_named_campaign_is_not_taken_off_others_who_are_read_without_it() -> None:
+    named = movers(0.6, referred=np.zeros(60, np.bool_))
+    found = reading("release_pivot", named, reference(releases=released(500, 25.0)))
+    assert (found.value, found.baseline) == (0.6, 0.05)
 
 
 def test_when_everybody_tries_it_nobody_pivots() -> None:

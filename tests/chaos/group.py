@@ -42,6 +42,7 @@ from tests.chaos.stream import Stream, key_of
 PATIENCE_SECONDS: Final = 180.0  # without anything new committed
 NAME: Final = "chaos"
 _LOOK_SECONDS: Final = 0.2
+_TAIL_SECONDS: Final = 0.5  # between two events when nothing more begins: so the last of them outlast what goes on
 _FLIGHT: Final = 1_000  # records on their way to the broker
 _SENDER_SECONDS: Final = 300.0
 
@@ -194,7 +195,7 @@ class Group:
                         waiting.clear()
                         await self._paced(progress, began + share * self.setting.seconds)
                     if last:
-                        await asyncio.sleep(_LOOK_SECONDS)
+                        await asyncio.sleep(_TAIL_SECONDS)
                 await asyncio.gather(*waiting)
                 waiting.clear()
                 await self._paced(progress, began + progress.sent / lines * self.setting.seconds)

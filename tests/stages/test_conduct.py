@@ -89,9 +89,14 @@ class Stage:
     def refresh(self, step_ms: int) -> None:
         self.conducts.refresh(step_ms, lambda rows: rows >= 0)
 
+    def rows(self, who: range) -> Any:
+        return self.tables.accounts.lookup(np.array([hash64(NAMES[place], 0) for place in who], np.uint64))
+
+    def hold(self, who: range) -> None:
+        self.tables.accounts["campaign"][self.rows(who)] = 1
+
     def readings(self, step_ms: int, who: range = range(20)) -> dict[str, Any]:
-        keys = np.array([hash64(NAMES[place], 0) for place in who], np.uint64)
-        return {one.name: one for one in self.conducts.read(self.tables.accounts.lookup(keys), step_ms)}
+        return {one.name: one for one in self.conducts.read(self.rows(who), step_ms)}
 
 
 def test_the_first_day_of_an_account_is_kept() -> None:
@@ -169,6 +174,18 @@ def test_the_reference_is_of_established_accounts_that_no_campaign_holds_and_tak
     stage.refresh(LATER + REFRESH_MS)
     assert stage.conducts._reference.accounts == 60
     assert stage.conducts._reference.refused == pytest.approx(0.4)
+
+
+def test_a_reference_is_read_beside_those_whom_it_counted() -> None:
+    """Others are others, whether no campaign holds the group, one did before, or one came to hold it since."""
+    never, before, since = Stage(), Stage(), Stage()
+    before.tell(START + HOUR_MS)
+    before.hold(range(20))
+    found = pivoted(never), pivoted(before), pivoted(since)
+    since.hold(range(20))
+    assert found[0].baseline == round(20 * 0.1 / 60, 4)
+    assert found == (found[0],) * 3
+    assert since.readings(LATER + 2 * DAY_MS)["release_pivot"] == found[0]
 
 
 def test_what_is_kept_survives_its_bytes() -> None:
