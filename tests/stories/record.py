@@ -186,9 +186,9 @@ RECIPES: Final[dict[str, Recipe]] = {
             benign=3000,
             release_day=3.3,
         ),
-        ("release_day",),
-        quiet_per_day=3,
-        per_day=40,
+        ("release_day", "hackathon"),
+        quiet_per_day=2,
+        per_day=18,
     ),
     "lockstep": Recipe(
         118,
