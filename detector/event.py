@@ -11,6 +11,7 @@ row at the door and goes no further.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 from typing import Any, Final, Literal
 
 import msgspec
@@ -208,13 +209,14 @@ class EventBatch:
         return len(self.time_ms)
 
     def taken(self, kept: I64) -> EventBatch:
-        """Return a batch of the events `kept` (ascending); it knows the same names."""
+        """Return a batch of the events `kept`, in that order; it knows the same names."""
         place = np.full(len(self), -1, np.int64)
         place[kept] = np.arange(len(kept))
         sketches = replace(self.sketches, **{name: column[kept] for name, column in _columns_of(self.sketches)})
         columns: dict[str, Any] = {name: column[kept] for name, column in _columns_of(self)}
-        records = tuple((int(place[event]), record) for event, record in self.records if place[event] >= 0)
-        return replace(self, **columns, sketches=sketches, records=records)
+        records = [(int(place[event]), record) for event, record in self.records if place[event] >= 0]
+        records.sort(key=itemgetter(0))
+        return replace(self, **columns, sketches=sketches, records=tuple(records))
 
 
 def _columns_of(record: EventBatch | Sketches) -> list[tuple[str, npt.NDArray[Any]]]:

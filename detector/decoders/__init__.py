@@ -1,7 +1,7 @@
 """Bytes in, columns out: what arrives at the door becomes an `EventBatch`, or a `Reject` with its reason.
 
-    values ──► wire format (`DECODERS`: bytes -> Wire structs) ──► columns ──► EventBatch
-       └ no event ──► Reject                                          └ cannot be true ──► Reject
+    values ──► wire format (`DECODERS`: bytes -> Wire structs, or columns) ──► columns ──► EventBatch
+       └ no event ──► Reject                                                      └ cannot be true ──► Reject
 
 Every byte string gives events or rejects, never an exception. To add a wire format, write a module
 like `native.py` (a `name`, and `read` that yields `Wire` structs and tells their origins) and list it here.
@@ -18,6 +18,7 @@ from detector.decoders.accounts import DecodedAccounts, decode_accounts
 from detector.decoders.columns import Columns
 from detector.decoders.partition import partition_of, partitions_of
 from detector.decoders.reject import REASONS, Origins, Reject
+from detector.decoders.wire import Scanned
 from detector.event import EventBatch
 
 __all__ = [
@@ -41,8 +42,11 @@ class WireFormat(Protocol):
     @property
     def name(self) -> str: ...
 
-    def read(self, values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any]]:
-        """Yield the `Wire` structs of all values in order, a piece at a time; tell `origins` where each came from."""
+    def read(self, values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any] | Scanned]:
+        """Yield the events of all values, a piece at a time; tell `origins`, in that order, where each came from.
+
+        A piece is a list of `Wire` structs, or their columns.
+        """
 
 
 DECODERS: Final[tuple[WireFormat, ...]] = (native,)

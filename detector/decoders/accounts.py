@@ -37,7 +37,7 @@ class DecodedAccounts:
 def decode_accounts(values: Sequence[bytes | None]) -> DecodedAccounts:
     """Return the account records of `values`; like `decode`, it never raises for what is in a value."""
     origins = Origins()
-    read = list(chain.from_iterable(read_json(values, _decode, origins)))
+    read = list(chain.from_iterable(read_json(values, _decode, origins, [(0, len(values))])))
     value, line = origins.columns()
     raw = Raw(values)
     records: list[AccountRecord] = []

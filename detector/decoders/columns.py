@@ -1,9 +1,10 @@
-"""From `Wire` structs to an `EventBatch`, a column at a time.
+"""From what was read to an `EventBatch`, a column at a time.
 
-    a piece of events ──► per field: numbers packed, strings numbered ──► joined ──► checks on whole columns
-                                                                                        └ cannot be true ──► Reject
+    `Scanned`: is columns ─────────────────────────────────┐
+    `Wire` structs ──► numbers packed, strings numbered ───┴► joined ──► in order ──► checks on whole columns
+                                                                                          └ cannot be true ──► Reject
 
-What an event costs is mostly the memory that it touches, so events come in pieces that fit the
+What a struct costs is mostly the memory that it touches, so they come in pieces that fit the
 processor's cache, and nothing of a piece outlives it but bytes: a number is its eight, a string the
 number of the distinct one that it is, given out by a dictionary without a line of Python. What
 depends on a string (a hash, a class, a network) is then worked out once per distinct one.
@@ -31,7 +32,7 @@ from detector import likeness
 from detector.account import AccountRecord
 from detector.decoders.accounts import shortened, wrong_number
 from detector.decoders.reject import Origins, Raw, Reject
-from detector.decoders.wire import NUMBERS, Wire
+from detector.decoders.wire import NUMBERED, NUMBERS, Scanned, Wire
 from detector.event import (
     F32,
     F64,
@@ -52,22 +53,6 @@ from detector.likeness.sketch import empty
 MAX_NAME_BYTES: Final = 256  # of `model` and `capability`, which are kept as strings
 _MOST_BYTES: Final = {"account_id": MAX_ACCOUNT_ID_BYTES, "model": MAX_NAME_BYTES, "capability": MAX_NAME_BYTES}
 _NAMES: Final = ("account_id", "model")  # always there, never empty
-_TEXTS: Final = (
-    "capability",
-    "end_user_id",
-    "system_hash",
-    "system_text",
-    "tools_hash",
-    "ip",
-    "user_agent",
-    "tls_ja4",
-    "reasoning_block_hash",
-    "reasoning_effort",
-    "operation",
-    "outcome",
-    "thinking",
-    "response_format",
-)
 _CHECKED: Final = (*_NAMES, "capability", "system_hash", "tools_hash")
 _FLAGS: Final = ("stream", "logprobs", "has_tool_calls")
 _NUMBERS: Final = {number.name: number for number in NUMBERS}
@@ -101,6 +86,12 @@ class _Numbered:
         else:
             self._parts.append(b"".join(map(self._number_of.__getitem__, column)))
 
+    def add_numbered(self, numbers: I32, texts: Sequence[str]) -> None:
+        """Take a column that is numbers of `texts`, -1 for none."""
+        none = b"".join(map(self._number_of.__getitem__, (None,))) if self.optional else b""
+        known = np.frombuffer(b"".join((*map(self._number_of.__getitem__, texts), none)), np.int32)
+        self._parts.append(known[numbers].tobytes())  # the last is that of -1
+
     @property
     def texts(self) -> tuple[str, ...]:
         """The distinct strings."""
@@ -129,17 +120,47 @@ class Columns:
         self._ids: list[U64] = []
         self._parts: dict[str, list[bytes]] = {name: [] for name in (*_NUMBERS, *_FLAGS)}
         self._known: set[str] = set()  # the numbers that any event has
-        self._of = {name: _Numbered(optional=name in _TEXTS) for name in (*_NAMES, *_TEXTS)}
+        self._of = {name: _Numbered(optional=name not in _NAMES) for name in NUMBERED}
         self._prompts: list[str | None] = []
         self._sketches: list[str | None] = []
         self._blocks: list[tuple[I8, U64, U64]] = []
         self._records: list[tuple[int, AccountRecord]] = []
         self._bad: Bad = {}
 
-    def add(self, events: Sequence[Any]) -> None:
-        """Take the next events (`Wire`)."""
-        if not events:
+    def add(self, events: Sequence[Any] | Scanned) -> None:
+        """Take the next events (`Wire`, or columns)."""
+        if not len(events):
             return
+        if isinstance(events, Scanned):
+            self._add_scanned(events)
+        else:
+            self._add_structs(events)
+        self._size += len(events)
+
+    def _add_scanned(self, events: Scanned) -> None:
+        none = [None] * len(events)
+        for name, parts in self._parts.items():
+            if name in events.flags:
+                parts.append(events.flags[name].tobytes())
+            elif name in events.numbers:
+                self._known.add(name)
+                parts.append(events.numbers[name].tobytes())
+            else:
+                parts.append(_MISSING_BYTES * len(events))
+        for name, numbered in self._of.items():
+            numbered.add_numbered(*events.numbered[name])
+        strings = events.strings
+        self._add_ids(strings["id"])
+        self._prompts += strings.get("prompt_text", none)
+        self._sketches += strings.get("prompt_sketch", none)
+        issuers = strings.get("reasoning_block_issuer", none)
+        names: list[Column] = []
+        if issuers is not none:
+            for column, texts in (events.numbered[name] for name in _NAMES):
+                names.append([texts[number] for number in column.tolist()])
+        self._blocks.append(_blocks(issuers, *names, strings.get("session_id", none), key=self._key))
+
+    def _add_structs(self, events: Sequence[Any]) -> None:
         columns: dict[str, Column] = dict(
             zip(_FIELDS, zip(*map(msgspec.structs.astuple, events), strict=True), strict=True)
         )
@@ -152,11 +173,11 @@ class Columns:
         self._add_ids(columns["id"])
         self._prompts += columns["prompt_text"]
         self._sketches += columns["prompt_sketch"]
-        self._blocks.append(_blocks(columns, self._key))
+        own = (columns[name] for name in (*_NAMES, "session_id"))
+        self._blocks.append(_blocks(columns["reasoning_block_issuer"], *own, key=self._key))
         for row, record in enumerate(columns["account"]):
             if record is not None:  # it is about the event's own account, whatever it says
                 self._add_record(self._size + row, record, columns["account_id"][row])
-        self._size += len(events)
 
     def _packed(self, name: str, column: Column) -> bytes:
         """Return the numbers as doubles, NaN where missing or null."""
@@ -234,13 +255,14 @@ class Columns:
             else np.asarray(partitions, np.int32)[value]
         )
         batch = self._batch(numbers, partition)
-        if not bad:
+        if not bad and (np.diff(value) >= 0).all():
             return batch
+        order = np.argsort(value, kind="stable")  # what was scanned came first
         raw = Raw(values)
         for row, (reason, detail) in bad.items():
             at = int(value[row]), int(line[row])
             origins.rejects.append(Reject(*at, reason, detail, raw.of(*at)))
-        return _renumbered(batch.taken(np.setdiff1d(np.arange(self._size), list(bad))))
+        return _renumbered(batch.taken(order[~np.isin(order, list(bad))]))
 
     def _batch(self, numbers: dict[str, F64], partition: I32) -> EventBatch:
         missing = np.full(self._size, np.nan)
@@ -444,14 +466,15 @@ def _spelled(text: str) -> tuple[str, str] | None:
     return str(address), f"{groups >> 32:x}:{groups >> 16 & 0xFFFF:x}:{groups & 0xFFFF:x}::/48"
 
 
-def _blocks(columns: dict[str, Column], key: int) -> tuple[I8, U64, U64]:
-    """Return `block_foreign`, `block_of` and `block_by` of `EventBatch`: whom presented blocks were issued to."""
-    issuers = columns["reasoning_block_issuer"]
+def _blocks(issuers: Column, *own: Column, key: int) -> tuple[I8, U64, U64]:
+    """Return `block_foreign`, `block_of` and `block_by` of `EventBatch`: whom presented blocks were issued to.
+
+    `own` are the accounts, models and sessions of the events; they are looked at where any has an issuer.
+    """
     foreign = np.full(len(issuers), -1, np.int8)
     of, by = np.zeros(len(issuers), np.uint64), np.zeros(len(issuers), np.uint64)
     if issuers.count(None) < len(issuers):
-        own = zip(issuers, columns["account_id"], columns["session_id"], columns["model"], strict=True)
-        for row, (issuer, account, session, model) in enumerate(own):
+        for row, (issuer, account, model, session) in enumerate(zip(issuers, *own, strict=True)):
             if issuer:
                 foreign[row] = _issued_elsewhere(issuer, account, session, model)
                 other = _other_account(issuer, account)

@@ -46,14 +46,23 @@ _ESCAPE: Final = re.compile(
 _NUMBER: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|-?[0-9][0-9.eE+-]*', re.DOTALL)  # in a JSON text; or a string
 
 
-def read_json(values: Sequence[bytes | None], decode: Decode, origins: Origins) -> Iterator[list[Any]]:
-    """Yield what `decode` (of one JSON text) makes of all values, in order; tell `origins` where each came from.
+def read_json(
+    values: Sequence[bytes | None], decode: Decode, origins: Origins, runs: Sequence[tuple[int, int]]
+) -> Iterator[list[Any]]:
+    """Yield what `decode` (of one JSON text) makes of the values of these runs (first, behind the last), in order.
 
-    In pieces of PIECE values: what is decoded is still in the processor's cache when it is used, and fewer objects
-    than the garbage collector's first threshold (700) live at a time, so that it is not woken.
+    Tell `origins` where each came from. In pieces of some PIECE values: what is decoded is still in the processor's
+    cache when it is used, and fewer objects than the garbage collector's first threshold (700) live at a time, so that
+    it is not woken.
     """
-    for first in range(0, len(values), PIECE):
-        yield _read(values[first : first + PIECE], first, decode, origins)
+    rows: list[Any] = []
+    for begin, end in runs:
+        for first in range(begin, end, PIECE):
+            rows += _read(values[first : min(first + PIECE, end)], first, decode, origins)
+            if len(rows) >= PIECE:
+                yield rows
+                rows = []
+    yield rows
 
 
 def _read(values: Sequence[bytes | None], offset: int, decode: Decode, origins: Origins) -> list[Any]:

@@ -9,13 +9,26 @@ import msgspec
 
 from detector.decoders.json_lines import read_json
 from detector.decoders.reject import Origins
-from detector.decoders.wire import Wire
+from detector.decoders.wire import Scanned, Wire
 
 name: Final = "native"
 
+FEWEST: Final = 64  # values to scan: with fewer, what is done once for all of them costs more than it saves
 _decode: Final = msgspec.json.Decoder(Wire).decode
 
 
-def read(values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any]]:
-    """Yield the events of all values in order (`Wire` structs); tell `origins` where each came from."""
-    return read_json(values, _decode, origins)
+def read(values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any] | Scanned]:
+    """Yield the events of all values; tell `origins` where each came from.
+
+    First those that can be scanned, as columns; then the others, as `Wire` structs in their order.
+    """
+    rest = [(0, len(values))]
+    if len(values) >= FEWEST:
+        from detector.decoders.scan import scan  # noqa: PLC0415 - numba costs a second and 100 MB
+
+        scanned = scan(values)
+        for first, behind in scanned.runs:
+            origins.add(first, behind - first)
+        yield scanned
+        rest = scanned.others
+    yield from read_json(values, _decode, origins, rest)

@@ -1,4 +1,4 @@
-"""The request event as the decoders fill it: every wire format ends in a list of these.
+"""The request event as the decoders fill it: every wire format ends in lists of `Wire`, or in columns (`Scanned`).
 
 `Wire` is derived from `event.RequestEvent`, field by field, so that the two cannot drift. It
 differs where columns are made faster: a missing number is NaN and a missing flag -1, so that a
@@ -20,7 +20,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from detector.event import RequestEvent
+from detector.event import F64, I8, I32, RequestEvent
 
 MAX_INTEGER: Final = 2**53
 MAX_TIME_MS: Final = 253_402_300_799_999  # the end of the year 9999; microseconds sent as milliseconds lie beyond
@@ -54,6 +54,26 @@ NUMBERS: Final = tuple(
     if _plain(hint) in (int, float)
 )
 
+NUMBERED: Final = (
+    "account_id",
+    "model",
+    "capability",
+    "end_user_id",
+    "system_hash",
+    "system_text",
+    "tools_hash",
+    "ip",
+    "user_agent",
+    "tls_ja4",
+    "reasoning_block_hash",
+    "reasoning_effort",
+    "operation",
+    "outcome",
+    "thinking",
+    "response_format",
+)
+"""Strings of which a batch has few different ones, or of which something is worked out: once for each of those."""
+
 
 def _field(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
     kind = _plain(_HINTS[field.name])
@@ -69,3 +89,27 @@ def _field(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
 Wire: Final[Any] = msgspec.defstruct(
     "Wire", [_field(f) for f in msgspec.structs.fields(RequestEvent)], kw_only=True, gc=False
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Some of the events of a batch, R of them, as columns.
+
+    `runs`      of values that they are, and `others` of the rest, each as (first, behind the last)
+    `numbers`   [R] of each name that any row has; NaN where missing or null
+    `flags`     [R] of each name: 1, 0, and -1 where missing or null
+    `numbered`  of each name in `NUMBERED`: [R] the number of its string, -1 where missing or null, and the strings in
+                the order in which they appear first; a string that is written in two ways has two numbers
+    `strings`   [R] of each other name that columns are made of and that any row has
+    """
+
+    size: int
+    runs: list[tuple[int, int]]
+    others: list[tuple[int, int]]
+    numbers: dict[str, F64]
+    flags: dict[str, I8]
+    numbered: dict[str, tuple[I32, list[str]]]
+    strings: dict[str, list[str | None]]
+
+    def __len__(self) -> int:
+        return self.size

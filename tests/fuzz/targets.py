@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -33,7 +34,7 @@ import zstandard
 from detector import config, likeness
 from detector.api import Check, application, serve
 from detector.campaign import weights
-from detector.decoders import REASONS, Reject, decode, decode_accounts, repartitioned
+from detector.decoders import REASONS, Reject, decode, decode_accounts, native, repartitioned
 from detector.decoders.json_lines import is_json
 from detector.errors import ConfigError, DecodeError, DetectorError, InputError
 from detector.event import COLUMNS, MAX_ACCOUNT_ID_BYTES
@@ -98,12 +99,19 @@ def _accounted(value: bytes, taken: int, rejects: Sequence[Reject]) -> int:
 
 
 def events(value: bytes) -> int:
-    """Every line is an event, or a dead letter with a reason."""
+    """Every line is an event, or a dead letter with a reason; the same ones where it is scanned."""
     found = decode([value], 0, hash_key=KEY)
+    with patch.object(native, "FEWEST", 1):
+        scanned = decode([value], 0, hash_key=KEY)
+    if found.rejects != scanned.rejects:
+        raise broken("what is scanned is refused as msgspec does", found.rejects, scanned.rejects)
     for name in COLUMNS:
-        column = getattr(found.batch, name)
-        if isinstance(column, np.ndarray) and len(column) != len(found.batch):
-            raise broken("columns are as long as their batch", name)
+        column, other = getattr(found.batch, name), getattr(scanned.batch, name)
+        if isinstance(column, np.ndarray):
+            if len(column) != len(found.batch):
+                raise broken("columns are as long as their batch", name)
+            if not np.array_equal(column, other, equal_nan=column.dtype.kind == "f"):
+                raise broken("what is scanned is what msgspec reads", name, column, other)
     for account_id in found.batch.account_ids:
         if not 0 < len(account_id.encode()) <= MAX_ACCOUNT_ID_BYTES:
             raise broken("an account id is some bytes of UTF-8", account_id)

@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detector import likeness
+from detector.decoders.native import FEWEST
 from detector.event import Sketches
 from detector.likeness import sketch
 from detector.likeness.compiled import Shipped
@@ -63,7 +64,7 @@ def test_one_character_many_times_gives_what_the_definition_gives(char: str) -> 
 def test_what_is_compiled_uses_nothing_of_the_detector_from_another_file() -> None:
     """Numba compiles anew when the entry's own file changes, and would not notice a change elsewhere."""
     compiled = 0
-    for path in sorted(Path(likeness.__file__).parent.glob("*.py")):
+    for path in sorted(Path(likeness.__file__).parents[1].glob("*/*.py")):
         tree = ast.parse(path.read_text())
         elsewhere = {
             alias.asname or alias.name
@@ -144,15 +145,19 @@ def test_what_an_image_brings_is_read_where_nothing_can_be_written(
     assert sum(again.stats.cache_hits.values()) == 1
 
 
-def test_only_who_sketches_text_imports_numba() -> None:
-    """It costs a second and 130 MB, which workers whose prompts come as sketches shall not pay."""
+def test_only_who_scans_a_batch_or_sketches_text_imports_numba() -> None:
+    """It costs a second and 130 MB, which a command that does neither shall not pay."""
     program = """
 import sys
 import detector.runtime.replay, detector.decoders
 assert "numba" not in sys.modules
 detector.likeness.sketch([None, ""], 0)
 assert "numba" not in sys.modules
-detector.likeness.sketch(["a"], 0)
+detector.decoders.decode([b"{}"] * (FEWEST - 1), 0, hash_key=0)
+assert "numba" not in sys.modules
+USED
 assert "numba" in sys.modules
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    for used in ('detector.likeness.sketch(["a"], 0)', 'detector.decoders.decode([b"{}"] * FEWEST, 0, hash_key=0)'):
+        script = program.replace("USED", used).replace("FEWEST", str(FEWEST))
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
