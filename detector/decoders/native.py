@@ -14,6 +14,7 @@ from detector.decoders.wire import Scanned, Wire
 name: Final = "native"
 
 FEWEST: Final = 64  # values to scan: with fewer, what is done once for all of them costs more than it saves
+LONGEST: Final = 1_000  # bytes, on average: msgspec goes through a long text once, and scanning copies it twice more
 _decode: Final = msgspec.json.Decoder(Wire).decode
 
 
@@ -23,7 +24,7 @@ def read(values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any]
     First those that can be scanned, as columns; then the others, as `Wire` structs in their order.
     """
     rest = [(0, len(values))]
-    if len(values) >= FEWEST:
+    if len(values) >= FEWEST and sum(len(value or b"") for value in values) <= LONGEST * len(values):
         from detector.decoders.scan import scan  # noqa: PLC0415 - numba costs a second and 100 MB
 
         scanned = scan(values)

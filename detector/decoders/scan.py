@@ -146,15 +146,16 @@ class _Found:
 
     def _texts(self, place: int, rows: I64 | I32) -> tuple[list[str], list[int]]:
         """Return the strings of a field in these rows, and which of them are none."""
-        begin, how = self._what[place, rows], self._how[place, rows]
-        end = begin + (how >> 1)
-        text, wrong = self._text, []
-        texts = [text[at:behind] for at, behind in zip(begin.tolist(), end.tolist(), strict=True)]
-        for n in np.flatnonzero(how & 1).tolist():
+        begins, how = self._what[place, rows], self._how[place, rows]
+        spans = zip(begins.tolist(), (begins + (how >> 1)).tolist(), (how & 1).tolist(), strict=True)
+        text, raw = self._text, self._raw
+        texts, wrong = [], []
+        for begin, end, odd in spans:
             try:
-                texts[n] = _read(self._raw[int(begin[n]) - 1 : int(end[n]) + 1])
+                texts.append(_read(raw[begin - 1 : end + 1]) if odd else text[begin:end])
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                wrong.append(n)
+                wrong.append(len(texts))
+                texts.append("")
         return texts, wrong
 
 

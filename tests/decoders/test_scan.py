@@ -29,7 +29,7 @@ def event(more: bytes = b"", at: int = 0) -> bytes:
 
 
 def many(*values: bytes | None) -> list[bytes | None]:
-    """Enough values to be scanned, these among them."""
+    """So many values that they are scanned, these among them."""
     return [
         *(event(at=at) for at in range(native.FEWEST // 2)),
         *values,
@@ -223,6 +223,11 @@ def test_events_stand_in_their_order_whoever_read_them() -> None:
     assert found.batch.account_ids == ("a", "first")
     assert [(reject.index, reject.line) for reject in found.rejects] == [(5, 2)]
     assert len(found.batch.records) == 3
+
+
+def test_long_texts_are_left_to_msgspec_and_nothing_shows() -> None:
+    text = b'"prompt_text":"%s"' % (b"a long text, " * (native.LONGEST // 10))
+    assert_same(many(*(event(text, at) for at in range(3 * native.FEWEST))))
 
 
 def test_as_many_strings_as_there_are_events_keep_their_numbers() -> None:
