@@ -15,7 +15,7 @@ RUN /opt/detector/bin/pip install --no-deps --no-build-isolation . \
  && /opt/detector/bin/python -m compileall -q /opt/detector/lib
 # What numba compiles too, and for any processor: nothing can be written where it runs.
 ENV NUMBA_CPU_NAME=generic NUMBA_CACHE_LOCATOR_CLASSES=detector.likeness.compiled.Shipped
-RUN cd / && /opt/detector/bin/python -c "from detector.decoders import scan; from detector.likeness import sketch; scan.scan([b'']); sketch(['compile'], 0)"
+RUN cd / && /opt/detector/bin/python -m detector.runtime.compiling
 
 FROM python:3.13-slim-bookworm
 RUN python -m pip uninstall --yes pip \

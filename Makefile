@@ -12,8 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml
-# What numba compiles, some seconds, now rather than in the first process that meets a batch or a text.
-COMPILED := $(BIN)/python -c "from detector.decoders import scan; from detector.likeness import sketch; scan.scan([b'']); sketch(['compile'], 0)"
+# What numba compiles, some seconds, now rather than in the first process that needs it.
+COMPILED := $(BIN)/python -m detector.runtime.compiling
 COMPOSE := docker compose
 
 DURATION ?=

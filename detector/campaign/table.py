@@ -1,9 +1,9 @@
 """Columns over rows that are found by a 64-bit key: the store behind links, edges and accounts.
 
-`HashIndex` is open addressing with linear probing, a whole array of keys at a time: a lookup is
-a few gathers, however many keys there are. Rows are only ever appended; what expires is removed
-by `Table.compact`, which renumbers the rows that stay in their order. Row numbers therefore
-depend on the order of insertion alone, and a table restored from its bytes is the same table.
+`HashIndex` is open addressing with linear probing, a whole array of keys at a time (`window.slots`).
+Rows are only ever appended; what expires is removed by `Table.compact`, which renumbers the rows that
+stay in their order. Row numbers therefore depend on the order of insertion alone, and a table restored
+from its bytes is the same table.
 
 Keys must not be 0.
 """
@@ -72,17 +72,10 @@ class HashIndex:
 
     def lookup(self, keys: U64) -> I64:
         """Return the row of each key, -1 where it is not known."""
-        result = np.full(len(keys), -1, np.int64)
-        active = np.arange(len(keys))
-        slots = places(keys, len(self._keys))
-        while active.size:
-            found = self._keys[slots]
-            hit = found == keys[active]
-            result[active[hit]] = self._rows[slots[hit]]
-            again = ~hit & (found != 0)
-            active = active[again]
-            slots = (slots[again] + np.uint64(1)) & self._mask
-        return result
+        from detector.window import slots  # noqa: PLC0415 - numba costs a second and 100 MB
+
+        keys = np.require(keys, requirements=("C", "W"))  # of one type, so that it is compiled once
+        return slots.rows(keys, places(keys, len(self._keys)), self._keys, self._rows)
 
     def insert(self, keys: U64, rows: npt.NDArray[Any]) -> None:
         """Add keys that are distinct and not known yet."""
@@ -110,14 +103,10 @@ class HashIndex:
         self._place(keys, rows)
 
     def _place(self, keys: U64, rows: npt.NDArray[Any]) -> None:
-        slots = places(keys, len(self._keys))
-        while keys.size:
-            free = self._keys[slots] == 0
-            self._keys[slots[free]] = keys[free]  # of several keys for one slot the last stays ...
-            won = self._keys[slots] == keys  # or the key was there and is gone: its slot is taken again
-            self._rows[slots[won]] = rows[won]
-            keys, rows = keys[~won], rows[~won]  # ... and the others probe on
-            slots = (slots[~won] + np.uint64(1)) & self._mask
+        from detector.window import slots  # noqa: PLC0415
+
+        keys = np.require(keys, requirements=("C", "W"))
+        slots.place(keys, places(keys, len(self._keys)), self._keys, self._rows, rows.astype(np.int32))
 
 
 class Table:

@@ -32,16 +32,10 @@ class IdSet:
 
     def has(self, ids: U64) -> Mask:
         """Return which ids are in the set."""
-        result = np.zeros(len(ids), bool)
-        mask = np.uint64(len(self._slots) - 1)
-        active, slot = np.arange(len(ids)), places(ids, len(self._slots))
-        while active.size:
-            found = self._slots[slot]
-            hit = found == ids[active]
-            result[active[hit]] = True
-            on = ~hit & (found != 0)
-            active, slot = active[on], (slot[on] + np.uint64(1)) & mask
-        return result
+        from detector.window import slots  # noqa: PLC0415 - numba costs a second and 100 MB
+
+        ids = np.require(ids, requirements=("C", "W"))  # of one type, so that it is compiled once
+        return slots.has(ids, places(ids, len(self._slots)), self._slots)
 
     def add(self, ids: U64) -> None:
         """Add ids that are distinct and not in the set."""
@@ -53,13 +47,10 @@ class IdSet:
         self.size += len(ids)
 
     def _place(self, ids: U64) -> None:
-        mask = np.uint64(len(self._slots) - 1)
-        slot = places(ids, len(self._slots))
-        while ids.size:
-            free = self._slots[slot] == 0
-            self._slots[slot[free]] = ids[free]  # of several ids for one slot the last stays
-            on = self._slots[slot] != ids
-            ids, slot = ids[on], (slot[on] + np.uint64(1)) & mask
+        from detector.window import slots  # noqa: PLC0415
+
+        ids = np.require(ids, requirements=("C", "W"))
+        slots.add(ids, places(ids, len(self._slots)), self._slots)
 
 
 class RecentIds:
