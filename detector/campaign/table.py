@@ -84,6 +84,17 @@ class HashIndex:
         self._place(keys, rows)
         self._size += len(keys)
 
+    def intern(self, keys: U64, row: int) -> tuple[I64, I64]:
+        """Return the row of each key and the places of those that are new, whose rows are `row`, row + 1, … in turn."""
+        from detector.window import slots  # noqa: PLC0415
+
+        if 2 * (self._size + len(keys)) > len(self._keys):
+            self._rebuild(len(keys))
+        keys = np.require(keys, requirements=("C", "W"))
+        rows, new = slots.intern(keys, places(keys, len(self._keys)), self._keys, self._rows, row)
+        self._size += len(new)
+        return rows, new
+
     def renumber(self, renumbered: I64) -> None:
         """Give each row its new number, -1 to one that is gone.
 

@@ -22,6 +22,7 @@ def compile_all() -> None:
     ids.has(keys)
     index.insert(keys, np.array([0]))
     index.lookup(keys)
+    index.intern(keys, 1)
     scan([b"{}"])
     sketch(["a text"], 0)
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from detector.campaign.link import mix
 from detector.campaign.table import HashIndex
 from detector.event import I64, U64, Mask
-from detector.stages.steps import FOLDS, MODEL, PAIR, joined, starts_of
+from detector.stages.steps import FOLDS, MODEL, PAIR, joined
 from detector.window.activity import grown, rows_of
 
 Rows = npt.NDArray[Any]
@@ -159,18 +159,10 @@ class Pending:
             kept = np.flatnonzero(sampled(pairs, self.level))
             self.dropped += int(pairs["count"].sum()) - int(pairs["count"][kept].sum())
             pairs = rows_of(pairs, kept)
-        identity = _identity(pairs)
-        at = self._index.lookup(identity)
-        missing = np.flatnonzero(at < 0)
+        at, new = self._index.intern(_identity(pairs), self._size)
+        self._append(rows_of(pairs, new))
         more = np.ones(len(pairs), bool)  # what is new is there with what it brings
-        if len(missing):
-            order = np.argsort(identity[missing])
-            found = identity[missing][order]
-            starts = starts_of(found)
-            at[missing[order]] = self._size + np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(found))))
-            more[missing[order[starts]]] = False
-            self._index.insert(found[starts], np.arange(self._size, self._size + len(starts)))
-            self._append(rows_of(pairs, missing[order[starts]]))
+        more[new] = False
         for name, how in FOLDS.items():
             how.at(self._sums[name], at[more], pairs[name][more].astype(np.int64))
         while self._size > self.most and self.level < _MOST_LEVEL:

@@ -49,6 +49,25 @@ def place(keys: U64, first: U64, key_of: U64, row_of: I32, row: I32) -> None:
         key_of[slot], row_of[slot] = keys[n], row[n]
 
 
+@entry
+def intern(keys: U64, first: U64, key_of: U64, row_of: I32, row: int) -> tuple[I64, I64]:
+    """Give each key that is in no slot one, and the next row from `row` on.
+
+    Return the row of each key, and at which places those are that were in none.
+    """
+    rows = np.empty(len(keys), np.int64)
+    new = np.empty(len(keys), np.int64)
+    count = 0
+    for n in range(len(keys)):
+        slot = _slot(keys[n], first[n], key_of)
+        if key_of[slot] == 0:
+            key_of[slot], row_of[slot] = keys[n], row + count
+            new[count] = n
+            count += 1
+        rows[n] = row_of[slot]
+    return rows, new[:count]
+
+
 @inlined
 def _slot(key: np.uint64, slot: np.uint64, key_of: U64) -> np.uint64:
     """Return the slot that has a key, or else the free one where the search for it ends."""

@@ -187,3 +187,16 @@ def test_compacting_all_or_nothing(keep: bool) -> None:
     assert table.compact(np.full(3, keep)).tolist() == ([0, 1, 2] if keep else [-1, -1, -1])
     assert len(table) == (3 if keep else 0)
     assert table.rows_of(u64([2]))[0].tolist() == ([1] if keep else [0])
+
+
+def test_keys_are_interned_in_the_order_in_which_they_appear_first() -> None:
+    index = HashIndex(4)
+    index.insert(np.array([7], np.uint64), np.array([3]))
+    rows, new = index.intern(np.array([5, 7, 9, 5, 9, 1], np.uint64), 10)
+    assert rows.tolist() == [10, 3, 11, 10, 11, 12]
+    assert new.tolist() == [0, 2, 5]
+    keys = np.arange(1, 5_000, dtype=np.uint64)
+    rows, new = index.intern(keys, 13)
+    assert len(new) == len(keys) - 4
+    assert index.lookup(keys).tolist() == rows.tolist()
+    assert sorted(rows.tolist()) == [3, *range(10, 10 + len(keys) - 1)]
