@@ -503,7 +503,7 @@ def _number(raw: U8, begin: I64, how: I32, secret: U64) -> tuple[I32, I32, I32]:
                 if hashes[found] == code:
                     known = firsts[column, found]
                     other = begin[column, known]
-                    if _equal(raw, at, end, raw, other, other + (how[column, known] >> 1)):
+                    if end - at == how[column, known] >> 1 and _same(raw, at, end, other):
                         break
                 slot = (slot + np.uint64(1)) & mask
                 found = table[slot]
@@ -527,17 +527,30 @@ def _number(raw: U8, begin: I64, how: I32, secret: U64) -> tuple[I32, I32, I32]:
 
 
 @inlined
+def _same(raw: U8, at: int, end: int, other: int) -> bool:
+    """Return whether what is from `at` to `end` is at `other` too."""
+    while at + 8 <= end:
+        if _eight(raw, at) != _eight(raw, other):
+            return False
+        at += 8
+        other += 8
+    return bool((_eight(raw, at) ^ _eight(raw, other)) & _first(end - at) == 0)
+
+
+@inlined
 def _hash(raw: U8, at: int, end: int, secret: U64) -> np.uint64:
     code = secret[0] ^ np.uint64(end - at)
     while at + 8 <= end:
         code = _folded(code ^ _eight(raw, at), secret[1])
         at += 8
-    word = np.uint64(0)
-    while at < end:
-        word = (word << _8) | np.uint64(_byte(raw, at))
-        at += 1
-    code = _folded(code ^ word, secret[1])
+    code = _folded(code ^ (_eight(raw, at) & _first(end - at)), secret[1])
     return code ^ (code >> np.uint64(32))
+
+
+@inlined
+def _first(size: int) -> np.uint64:
+    """Return a mask of the first `size` of eight bytes, 0 to 7."""
+    return (np.uint64(1) << _8 * np.uint64(size)) - np.uint64(1)
 
 
 @inlined
