@@ -11,13 +11,16 @@ from typing import Final
 
 import numpy as np
 
+from detector.campaign.behaviour import TILE_MS
 from detector.campaign.evolve import Campaign
 from detector.campaign.group import units
-from detector.campaign.membership import Manner, belongs, days_between
-from detector.event import I8, I64, Mask
+from detector.campaign.membership import Manner, belongs, days_between, through
+from detector.event import I8, I32, I64, Mask
 from detector.stages.candidates import CandidateTables
+from detector.stages.conduct import unrolled
 
 DAY_MS: Final = 86_400_000
+AT_ONCE: Final = 6.0  # requests in the campaign's words in each five minutes in which there are any
 PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
 # so many of one manner belong to a campaign that its plain ones give away:
 SEVERAL: Final = 3  # customers, and
@@ -69,13 +72,26 @@ def joining(
         share_of_established=campaign.least_share,
         resold=campaign.resold,
     )
+    manner[_at_once(tables, rows, index, link, columns["count"][edges], step_ms)] = Manner.AT_ONCE
     joins &= tables.accounts["campaign"][rows] == 0
     plain = campaign.joined[Manner.PLAIN] + int((joins & (manner == Manner.PLAIN)).sum())
     if plain >= least_accounts:
         joins &= (age == 1) | (step_ms - first >= DAY_MS)
-        for like in (Manner.AGED, Manner.BUSY, Manner.PIECES):
+        for like in (Manner.AGED, Manner.BUSY, Manner.PIECES, Manner.AT_ONCE):
             mine = joins & (manner == like)
             several = campaign.joined[like] + units(tables.accounts["org"][rows[mine]])
             if several < max(SEVERAL, SEVERAL_OF * (campaign.joined[Manner.PLAIN] + several)):
                 joins &= ~mine
     return Joining(rows, first, joins, manner)
+
+
+def _at_once(tables: CandidateTables, rows: I64, index: I64, link: I64, count: I32, step_ms: int) -> Mask:
+    """Tell who asks all of it within minutes, as a job does; what is asked in a day is estimated by its part of all.
+
+    [E] `index` says whose an edge is, `link` and `count` what; `rows` are the accounts'.
+    """
+    accounts = tables.accounts
+    asked = through(index, tables.links["kind"][link], count, len(rows))
+    part = np.minimum(1.0, asked / np.maximum(accounts["requests"][rows], 1))
+    active = unrolled(accounts["tiles"][rows], accounts["tile"][rows], (step_ms - 1) // TILE_MS).sum(axis=1)
+    return np.asarray(part * accounts["requests_24h"][rows] >= AT_ONCE * np.maximum(active, 1), np.bool_)

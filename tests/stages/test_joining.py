@@ -54,6 +54,16 @@ def test_one_or_two_new_customers_whose_prompts_share_only_pieces_of_wording_sta
     assert flagged(told(harvest(), pieces, others, hours=8)) == {*HARVEST, *(some if belong else [])}
 
 
+@pytest.mark.parametrize(("jobs", "belong"), [(["h90", "h91"], False), (["h90", "h91", "h92"], True)])
+def test_one_or_two_new_customers_who_ask_all_of_it_within_minutes_stay_out(jobs: list[str], belong: bool) -> None:
+    """A nightly evaluation of the same benchmark. An operator who works in bursts has many such accounts."""
+
+    def job(minute: int) -> list[Row]:
+        return [(who, T, "rare", f"{who} {minute} {i}") for who in jobs for i in range(8)] if minute == 5 * 60 else []
+
+    assert flagged(told(harvest(), job, hours=8)) == {*HARVEST, *(jobs if belong else [])}
+
+
 def test_those_who_belong_in_one_manner_are_no_company_for_those_who_do_in_another() -> None:
     """An operator's aged accounts say nothing of a benchmark that gives the same advice, nor of a busy customer."""
     busy, some = ["h90", "h91"], ["h92", "h93"]
@@ -92,15 +102,14 @@ def test_a_campaign_that_began_with_a_part_of_a_pool_takes_over_what_the_pool_sh
     assert len({finding.subject for finding in findings}) == 1
 
 
-@pytest.mark.parametrize(("minutes", "belongs"), [(30, False), (5, True)])
+@pytest.mark.parametrize(("each_time", "belongs"), [(20, False), (5, True)])
 def test_who_comes_to_a_known_campaign_is_named_after_ten_minutes_in_which_a_busy_customer_shows(
-    minutes: int, belongs: bool
+    each_time: int, belongs: bool
 ) -> None:
     """In the first of them both look alike."""
 
     def newcomer(minute: int) -> list[Row]:
-        since = minute - 4 * 60
-        return [("h90", T, "rare", f"{minute} {i}") for i in range(20)] if 0 <= since < minutes else []
+        return [("h90", T, "rare", f"{minute} {i}") for i in range(each_time)] if minute >= 4 * 60 else []
 
     findings = told(harvest(), newcomer, hours=5)
     first = [f.time_ms - START - 4 * HOUR for f in findings if f.severity != "watch" and "h90" in f.accounts_added]
