@@ -231,7 +231,9 @@ class Worker:
 
     async def _on_assigned(self, assigned: frozenset[TP]) -> None:
         self._assigned = frozenset(tp for tp in assigned if tp.topic in self._lane_of)
-        for tp in set(self._holdings) - self._assigned:
+        for tp in set(self._holdings) - self._assigned:  # after an assignment that nothing revoked some are started
+            self._consumer.stop_delivering(tp)
+            self._started.discard(tp)
             self._holdings.pop(tp).forget()
         for lane in self.lanes:
             lane.away.clear()  # whoever waited has left; taking over finds out anew
@@ -284,6 +286,8 @@ class Worker:
 
     async def _taken_over(self, missing: Sequence[TP]) -> None:
         async def one(tp: TP) -> None:
+            if tp not in self._assigned:
+                return
             holding = self._holdings.setdefault(tp, Holding(self._lane_of[tp.topic], tp.partition))
             try:
                 await holding.take_over()
@@ -291,6 +295,9 @@ class Worker:
             except Unavailable as error:
                 log.warning("take_over_waits", topic=tp.topic, partition=tp.partition, error=str(error))
                 holding.lane.waits(error)
+                return
+            if self._holdings.get(tp) is not holding:  # another assignment came meanwhile, without it
+                self._consumer.stop_delivering(tp)
                 return
             holding.lane.goes_on()
             holding.starts_at(offset)

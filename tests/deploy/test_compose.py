@@ -177,7 +177,7 @@ def test_the_image_brings_its_machine_code_and_finds_it_by_what_it_was_compiled_
     assert told[0] == told[1]
     assert "NUMBA_CPU_NAME=generic" in told[0]
     assert "NUMBA_CACHE_LOCATOR_CLASSES=detector.likeness.compiled.Shipped" in told[0]
-    assert any("sketch(" in what for word, what in dockerfile() if word == "RUN")
+    assert any("-m detector.runtime.compiling" in what for word, what in dockerfile() if word == "RUN")
 
 
 def test_what_the_image_is_made_of_is_there_and_not_ignored() -> None:

@@ -34,6 +34,9 @@ class Broker:
     async def start_at(self, tp: TP, offset: int | None) -> int:
         return offset or 0
 
+    def lag(self, tp: TP, position: int | None) -> int:
+        return 0
+
 
 class Store(MemoryStore):
     """A store that takes its time for a commit."""
@@ -119,3 +122,34 @@ async def test_who_learns_at_a_revocation_that_it_was_fenced_drops_what_it_holds
     assert (other.stored, other.dirty) == (0, False)
     await member.assigned(0, 1)
     assert member.counts == (2, 2)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, None])
+async def test_an_assignment_that_nothing_revoked_before_leaves_nothing_started_that_it_does_not_hold(
+    seconds: float | None,
+) -> None:
+    """Faust may tell of two in succession: before anything is taken over, while it is, or when it was (None)."""
+    member = Member(told=PARTITIONS)
+    may = asyncio.Event()
+    claim = member.store.claim
+
+    async def slow(stage: str, partition: int) -> Claim:
+        await may.wait()
+        return await claim(stage, partition)
+
+    member.store.claim = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(member.assigned(0, 1, 2))
+    if seconds is None:
+        may.set()
+        await first
+        assert member.counts == (3, 3)
+    else:
+        await asyncio.sleep(seconds)
+    second = asyncio.create_task(member.assigned(2))
+    await asyncio.sleep(0)
+    may.set()
+    await asyncio.gather(first, second)
+    member._take_over()
+    await asyncio.sleep(0.01)
+    assert member._started == {TP(TOPIC, 2)} == set(member._holdings)
+    assert set(member.positions()) == {f"{TOPIC}:2"}
