@@ -61,7 +61,6 @@ class HashIndex:
 
     def _allocate(self, slots: int) -> None:
         slots = 1 << max(4, (slots - 1).bit_length())
-        self._mask = np.uint64(slots - 1)
         self._keys = np.zeros(slots, np.uint64)
         self._rows = np.zeros(slots, np.int32)
 

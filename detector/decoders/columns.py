@@ -88,9 +88,9 @@ class _Numbered:
 
     def add_numbered(self, numbers: I32, texts: Sequence[str]) -> None:
         """Take a column that is numbers of `texts`, -1 for none."""
-        none = b"".join(map(self._number_of.__getitem__, (None,))) if self.optional else b""
-        known = np.frombuffer(b"".join((*map(self._number_of.__getitem__, texts), none)), np.int32)
-        self._parts.append(known[numbers].tobytes())  # the last is that of -1
+        every = (*texts, None) if self.optional else texts  # the last is that of -1
+        known = np.frombuffer(b"".join(map(self._number_of.__getitem__, every)), np.int32)
+        self._parts.append(known[numbers].tobytes())
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def read(values: Sequence[bytes | None], origins: Origins) -> Iterator[list[Any]
     First those that can be scanned, as columns; then the others, as `Wire` structs in their order.
     """
     rest = [(0, len(values))]
-    if len(values) >= FEWEST and sum(len(value or b"") for value in values) <= LONGEST * len(values):
+    if len(values) >= FEWEST and sum(map(len, filter(None, values))) <= LONGEST * len(values):
         from detector.decoders.scan import scan  # noqa: PLC0415 - numba costs a second and 100 MB
 
         scanned = scan(values)

@@ -298,6 +298,7 @@ class Worker:
                 return
             if self._holdings.get(tp) is not holding:  # another assignment came meanwhile, without it
                 self._consumer.stop_delivering(tp)
+                holding.forget()
                 return
             holding.lane.goes_on()
             holding.starts_at(offset)

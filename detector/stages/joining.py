@@ -15,7 +15,7 @@ from detector.campaign.behaviour import TILE_MS
 from detector.campaign.evolve import Campaign
 from detector.campaign.group import units
 from detector.campaign.membership import Manner, belongs, days_between, through
-from detector.event import I8, I32, I64, Mask
+from detector.event import F64, I8, I64, Mask
 from detector.stages.candidates import CandidateTables
 from detector.stages.conduct import unrolled
 
@@ -72,8 +72,10 @@ def joining(
         share_of_established=campaign.least_share,
         resold=campaign.resold,
     )
-    manner[_at_once(tables, rows, index, link, columns["count"][edges], step_ms)] = Manner.AT_ONCE
     joins &= tables.accounts["campaign"][rows] == 0
+    asked = through(index, tables.links["kind"][link], columns["count"][edges], len(rows))
+    mine = np.flatnonzero(joins)
+    manner[mine[_at_once(tables, rows[mine], asked[mine], step_ms)]] = Manner.AT_ONCE
     plain = campaign.joined[Manner.PLAIN] + int((joins & (manner == Manner.PLAIN)).sum())
     if plain >= least_accounts:
         joins &= (age == 1) | (step_ms - first >= DAY_MS)
@@ -85,13 +87,12 @@ def joining(
     return Joining(rows, first, joins, manner)
 
 
-def _at_once(tables: CandidateTables, rows: I64, index: I64, link: I64, count: I32, step_ms: int) -> Mask:
-    """Tell who asks all of it within minutes, as a job does; what is asked in a day is estimated by its part of all.
+def _at_once(tables: CandidateTables, rows: I64, asked: F64, step_ms: int) -> Mask:
+    """Tell which accounts ask all of it within minutes, as a job does, by what they `asked` in the campaign's words.
 
-    [E] `index` says whose an edge is, `link` and `count` what; `rows` are the accounts'.
+    What of it was asked in the last day is estimated by its part of all that they ask.
     """
     accounts = tables.accounts
-    asked = through(index, tables.links["kind"][link], count, len(rows))
     part = np.minimum(1.0, asked / np.maximum(accounts["requests"][rows], 1))
     active = unrolled(accounts["tiles"][rows], accounts["tile"][rows], (step_ms - 1) // TILE_MS).sum(axis=1)
     return np.asarray(part * accounts["requests_24h"][rows] >= AT_ONCE * np.maximum(active, 1), np.bool_)

@@ -51,16 +51,16 @@ def place(keys: U64, first: U64, key_of: U64, row_of: I32, row: I32) -> None:
 
 @entry
 def intern(keys: U64, first: U64, key_of: U64, row_of: I32, row: int) -> tuple[I64, I64]:
-    """Give each key that is in no slot one, and the next row from `row` on.
+    """Give each key that has no row (it is in no slot, or gone) the next one from `row` on.
 
-    Return the row of each key, and at which places those are that were in none.
+    Return the row of each key, and at which places those are that had none.
     """
     rows = np.empty(len(keys), np.int64)
     new = np.empty(len(keys), np.int64)
     count = 0
     for n in range(len(keys)):
         slot = _slot(keys[n], first[n], key_of)
-        if key_of[slot] == 0:
+        if key_of[slot] == 0 or row_of[slot] < 0:
             key_of[slot], row_of[slot] = keys[n], row + count
             new[count] = n
             count += 1

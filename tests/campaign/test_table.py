@@ -200,3 +200,11 @@ def test_keys_are_interned_in_the_order_in_which_they_appear_first() -> None:
     assert len(new) == len(keys) - 4
     assert index.lookup(keys).tolist() == rows.tolist()
     assert sorted(rows.tolist()) == [3, *range(10, 10 + len(keys) - 1)]
+
+
+def test_a_key_that_is_gone_is_new_when_it_is_interned_again() -> None:
+    index = HashIndex()
+    index.insert(np.array([5, 7], np.uint64), np.array([0, 1]))
+    index.renumber(np.array([-1, 0]))
+    rows, new = index.intern(np.array([7, 5, 5], np.uint64), 1)
+    assert (rows.tolist(), new.tolist()) == ([0, 1, 1], [1])

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import fields
 from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -226,8 +227,11 @@ def test_events_stand_in_their_order_whoever_read_them() -> None:
 
 
 def test_long_texts_are_left_to_msgspec_and_nothing_shows() -> None:
-    text = b'"prompt_text":"%s"' % (b"a long text, " * (native.LONGEST // 10))
-    assert_same(many(*(event(text, at) for at in range(3 * native.FEWEST))))
+    text = b'"prompt_text":"%s"' % (b"a long text, " * (native.LONGEST // 4))
+    with mock.patch("detector.decoders.scan.scan", side_effect=AssertionError("it was scanned")):
+        assert_same(many(*(event(text, at) for at in range(3 * native.FEWEST))))
+        with pytest.raises(AssertionError, match="it was scanned"):
+            decode(many(), 3, hash_key=KEY)
 
 
 def test_as_many_strings_as_there_are_events_keep_their_numbers() -> None:

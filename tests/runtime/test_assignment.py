@@ -62,7 +62,8 @@ class Member(Worker):
     def __init__(self, told: int) -> None:
         self.broker, self.store = Broker(told), Store()
         settings = WorkerSettings(brokers="nowhere:1", partitions={TOPIC: range(PARTITIONS, PARTITIONS + 1)})
-        feed = RecordFeed(Counting("links", "candidates", 1), TOPIC)
+        self.stage = Counting("links", "candidates", 1)
+        feed = RecordFeed(self.stage, TOPIC)
         super().__init__(settings, self.store, None, [feed])  # type: ignore[arg-type]
 
     @property
@@ -153,3 +154,4 @@ async def test_an_assignment_that_nothing_revoked_before_leaves_nothing_started_
     await asyncio.sleep(0.01)
     assert member._started == {TP(TOPIC, 2)} == set(member._holdings)
     assert set(member.positions()) == {f"{TOPIC}:2"}
+    assert set(member.stage.total) == {2}  # nor is anything in memory
