@@ -68,6 +68,7 @@ ASKED: Final = WORDS | {LinkKind.MIXTURE}
 
 _M1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _M2: Final = np.uint64(0x94D049BB133111EB)
+_DAY_MS: Final = 86_400_000
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 _ALL: Final = 0xFFFFFFFFFFFFFFFF
 
@@ -127,6 +128,15 @@ def shape_of(batch: EventBatch) -> U64:
     return np.where(chosen >= 2, combined | np.uint64(1), np.uint64(0))
 
 
+def network_of(batch: EventBatch) -> U64:
+    """Return the hash of each request's ASN session, its autonomous system over one UTC day, 0 where that is unknown.
+
+    A provider has all sorts of customers in a week; on the day on which a pool works from it, the pool stands out.
+    """
+    day = (batch.time_ms // _DAY_MS).astype(np.uint64)
+    return np.where(batch.asn != 0, _combine([batch.asn, day]), np.uint64(0))
+
+
 def client_of(batch: EventBatch) -> U64:
     """Return the hash of TLS print and user agent together, 0 where either is unknown."""
     return np.where((batch.tls != 0) & (batch.user_agent != 0), _combine([batch.tls, batch.user_agent]), np.uint64(0))
@@ -151,7 +161,7 @@ def links_of(batch: EventBatch) -> Links:
         (LinkKind.TOOLS, batch.tools),
         (LinkKind.ADDRESS, batch.address),
         (LinkKind.PREFIX, batch.prefix),
-        (LinkKind.NETWORK, batch.asn),
+        (LinkKind.NETWORK, network_of(batch)),
         (LinkKind.CLIENT, client_of(batch)),
         (LinkKind.BLOCK, batch.block),
         (LinkKind.ISSUER, batch.block_of),

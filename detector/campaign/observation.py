@@ -42,7 +42,7 @@ class LinkKind(IntEnum):
     EMAIL = 12
     ADDRESS = 13
     PREFIX = 14
-    NETWORK = 15  # ASN
+    NETWORK = 15  # an ASN session: the autonomous system over one UTC day
     CLIENT = 16  # TLS print with user agent
     BLOCK = 17  # a presented reasoning block
     MIXTURE = 19  # a sample of the templates that an account keeps coming back to

@@ -43,6 +43,7 @@ _SAMPLED: Final = np.array(
     [LinkKind.TEMPLATE, LinkKind.HEAD, LinkKind.TAIL, LinkKind.FRAGMENT, LinkKind.SKELETON, LinkKind.MIXTURE]
 )
 _BORN: Final = np.array(sorted(WORDS - {LinkKind.TEXT} | {LinkKind.SHAPE}))
+_HARD: Final = np.array([LinkKind.PAYMENT, LinkKind.BLOCK, LinkKind.ISSUER])  # told whatever the ages, until common
 _FACTS: Final = tuple(name for name in AccountFacts.__dataclass_fields__ if name != "ids")
 _PAIRS: Final = ("kind", "count", "items", "item", "output_tokens", "first_ms", "last_ms")
 SAMPLED_FROM: Final = 4  # accounts on a link before its texts are sampled
@@ -342,11 +343,11 @@ class LinkPartition:
         stands_out &= lasting | (links["kind"][touched] != LinkKind.MIXTURE)
         recent = newborn(links["born_ms"][touched], self.start_ms + DAY_MS, step_ms, int(s.newborn_days * DAY_MS))
         recent &= (accounts >= s.newborn_accounts) & np.isin(links["kind"][touched], _BORN)
-        paid = (links["kind"][touched] == LinkKind.PAYMENT) | (links["kind"][touched] == LinkKind.BLOCK)
-        flagged = stands_out | recent | paid | (issued & (accounts < s.common_accounts))
+        hard = np.isin(links["kind"][touched], _HARD)
+        flagged = stands_out | recent | (hard & (accounts < s.common_accounts))
         was = links["flags"][touched] == CANDIDATE
         links["flags"][touched[flagged]] = CANDIDATE
-        common = ~flagged & (~was | issued) & (accounts >= s.common_accounts)
+        common = ~flagged & (~was | hard) & (accounts >= s.common_accounts)
         links["flags"][touched[common]] = COMMON
         links["looked_ms"][touched[common]] = step_ms
         return touched[np.asarray(flagged & ~was, np.bool_)]

@@ -105,6 +105,18 @@ def test_an_address_is_a_link_and_its_prefix_another() -> None:
     assert {kind for _, kind, _ in shared} == {LinkKind.PREFIX}
 
 
+def test_an_autonomous_system_links_those_who_come_from_it_on_the_same_day() -> None:
+    midnight = 1_767_225_600_000
+
+    def session(asn: int, time_ms: int) -> set[int]:
+        return {value for _, kind, value in found({"asn": asn, "time_ms": time_ms}) if kind == LinkKind.NETWORK}
+
+    assert len(session(64500, midnight)) == 1
+    assert session(64500, midnight) == session(64500, midnight + 86_399_999)
+    assert not session(64500, midnight) & session(64500, midnight - 1)
+    assert not session(64500, midnight) & session(64501, midnight)
+
+
 def test_a_prompt_links_by_what_it_says() -> None:
     assert kinds({"prompt_text": PROMPT}) <= CONTENT
     assert {LinkKind.TEXT, LinkKind.TEMPLATE, LinkKind.FRAGMENT} <= kinds({"prompt_text": PROMPT})

@@ -344,9 +344,16 @@ def test_a_link_of_a_team_stays_whatever_their_age() -> None:
     assert len(found.links.value) == 0
 
 
-def test_a_shared_payment_goes_on_whatever_the_ages() -> None:
-    (found,) = candidates_of([f"e{i}" for i in range(5)], P)
-    assert found.links.kind.tolist() == [P]
+@pytest.mark.parametrize("kind", [P, LinkKind.BLOCK])
+def test_a_payment_or_block_goes_on_whatever_the_ages_until_many_of_all_ages_share_it(kind: LinkKind) -> None:
+    """As they do who buy through one marketplace."""
+    (found,) = candidates_of([f"e{i}" for i in range(5)], kind)
+    assert found.links.kind.tolist() == [kind]
+    of_all_ages = [*(f"y{i}" for i in range(4)), *(f"e{i}" for i in range(16))]
+    (found,) = candidates_of(of_all_ages, kind, common_accounts=20)
+    assert not len(found.links.value)
+    (found,) = candidates_of([f"y{i}" for i in range(20)], kind, common_accounts=20)
+    assert found.links.kind.tolist() == [kind]
 
 
 def test_an_issuer_of_presented_blocks_goes_on_from_the_first_account_until_many_of_all_ages_present_its_blocks() -> (
