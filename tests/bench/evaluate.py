@@ -27,7 +27,8 @@ from tests.bench.settings import pipeline_settings
 
 SCENARIOS = (
     "april-june", "relay", "burst", "small-heavy", "hydra-mixed", "succession", "paraphrase-1000",
-    "clean-infrastructure", "naked", "naked-clean", "two-operators", "block-replay", "relay-withheld", "naked-withheld", "quiet",
+    "clean-infrastructure", "naked", "naked-clean", "two-operators", "block-replay", "relay-withheld", "naked-withheld",
+    "quiet",
 )  # fmt: skip
 
 
