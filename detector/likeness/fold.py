@@ -96,8 +96,10 @@ def fold(texts: Sequence[str]) -> Folded:
     first[0] = FRONT
     np.cumsum([len(cased) + 1 for cased, _ in rows], out=first[1:])
     first[1:] += FRONT
-    cased = _joined([cased for cased, _ in rows])
-    low, visible, visible_first = _lowered(_joined([low for _, low in rows]), first)
+    cased = lowered = _joined([cased for cased, _ in rows])
+    if any(low is not cased for cased, low in rows):
+        lowered = _joined([low for _, low in rows])
+    low, visible, visible_first = _lowered(lowered, first)
     return Folded(cased, low, first, visible, visible_first)
 
 
