@@ -19,11 +19,12 @@ prompts far more. (Evaded by uneven work; then the accounts that do most of it a
 accounts, three different prompts of the campaign that nobody else has are enough, however much else there is: customers
 of a reseller ask differently much, and nobody happens on three.
 
-Four are told apart by the `Manner` in which they belong, and join in company of their own manner only, which is the
+Five are told apart by the `Manner` in which they belong, and join in company of their own manner only, which is the
 campaign stage's to see: who was there before; who asks for little else, and several times as much as a member does; who
 shares pieces of wording but no prompt, opening or ending as a whole, nor a payment, since a piece may be anybody's
-advice, or a benchmark's; and who asks all of it within minutes, as a nightly evaluation of that benchmark does. (Where
-all share only pieces, or all work in bursts, all have company.)
+advice, or a benchmark's; who shares the request's parameters and not the words, since a new customer's application may
+have chosen the same ones; and who asks all of it within minutes, as a nightly evaluation of that benchmark does. (Where
+all share only pieces or parameters, or all work in bursts, all have company.)
 What a member does is the less of two: all that one asked, and what one asks a day for as many days as the account has
 been at it. So a customer who begins today is measured by a member's day.
 """
@@ -62,7 +63,8 @@ class Manner(IntEnum):
     AGED = 1  # it is not young
     BUSY = 2
     PIECES = 3  # all that it shares are pieces of wording
-    AT_ONCE = 4  # what it asks comes within minutes; `stages.joining` sees that
+    SHAPED = 4  # it shares the parameters of requests, and of the words too little
+    AT_ONCE = 5  # what it asks comes within minutes; `stages.joining` sees that
 
 
 _WEIGHT: Final = np.zeros(256)
@@ -182,6 +184,7 @@ def belongs(
     manner = np.where(age == 1, Manner.PLAIN, Manner.AGED).astype(np.int8)
     manner[busy] = Manner.BUSY
     manner[convinced & ~paid & ~whole] = Manner.PIECES
+    manner[~convinced] = Manner.SHAPED
     return np.asarray(convinced | (devoted & ~trusted), np.bool_), manner
 
 

@@ -79,7 +79,7 @@ def joining(
     plain = campaign.joined[Manner.PLAIN] + int((joins & (manner == Manner.PLAIN)).sum())
     if plain >= least_accounts:
         joins &= (age == 1) | (step_ms - first >= DAY_MS)
-        for like in (Manner.AGED, Manner.BUSY, Manner.PIECES, Manner.AT_ONCE):
+        for like in (Manner.AGED, Manner.BUSY, Manner.PIECES, Manner.SHAPED, Manner.AT_ONCE):
             mine = joins & (manner == like)
             several = campaign.joined[like] + units(tables.accounts["org"][rows[mine]])
             if several < max(SEVERAL, SEVERAL_OF * (campaign.joined[Manner.PLAIN] + several)):

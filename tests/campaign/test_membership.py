@@ -129,6 +129,19 @@ def test_without_words_a_proven_length_profile_is_enough_for_a_young_account_tha
     assert not member(shape, ESTABLISHED, proven=True, count=10, requests=10)
 
 
+def test_who_shares_the_parameters_and_too_little_of_the_words_is_told_apart() -> None:
+    def manner(*links: tuple[LinkKind, float]) -> Manner:
+        own = columns([(0, kind, purity, 9) for kind, purity in links])
+        joins, told = belongs(*own, np.array([YOUNG], np.int8), np.array([10]), np.ones(1), **AMONG, newborn=False)
+        assert joins.all()
+        return Manner(told[0])
+
+    shape = (LinkKind.SHAPE, 1.0)
+    assert manner(shape) == Manner.SHAPED
+    assert manner(shape, (LinkKind.SKELETON, 1.0)) == Manner.SHAPED
+    assert manner(shape, (T, 1.0)) == Manner.PLAIN
+
+
 def test_an_established_account_that_used_a_prompt_once_stays_out() -> None:
     assert not member([(T, 1.0)], ESTABLISHED, count=1, requests=1)
     assert not member([(T, 1.0)], ESTABLISHED, count=20, requests=100)

@@ -54,6 +54,21 @@ def test_one_or_two_new_customers_whose_prompts_share_only_pieces_of_wording_sta
     assert flagged(told(harvest(), pieces, others, hours=8)) == {*HARVEST, *(some if belong else [])}
 
 
+@pytest.mark.parametrize(("some", "belong"), [(["h90", "h91"], False), (["h90", "h91", "h92"], True)])
+def test_one_or_two_new_customers_who_chose_the_same_parameters_and_other_words_stay_out(
+    some: list[str], belong: bool
+) -> None:
+    """Applications begin with the parameters of a harvest. Who asks bare questions has many such accounts."""
+
+    def parameters(minute: int) -> list[Row]:
+        return [(who, LinkKind.SHAPE, "chosen", item) for who, _, _, item in harvest(HARVEST + some)(minute)]
+
+    def others(minute: int) -> list[Row]:
+        return [(who, T, f"of {who}", item) for who, _, _, item in harvest(some, "another")(minute)]
+
+    assert flagged(told(harvest(), parameters, others, hours=8)) == {*HARVEST, *(some if belong else [])}
+
+
 @pytest.mark.parametrize(("jobs", "belong"), [(["h90", "h91"], False), (["h90", "h91", "h92"], True)])
 def test_one_or_two_new_customers_who_ask_all_of_it_within_minutes_stay_out(jobs: list[str], belong: bool) -> None:
     """A nightly evaluation of the same benchmark. An operator who works in bursts has many such accounts."""
