@@ -8,6 +8,10 @@ its parts are recognised. A kind corroborates as far as the account's requests s
 one of a hundred prompts that begin alike say nothing of the hundred. Where no words are known, request
 parameters that only the campaign's accounts choose are enough for those that do little else.
 
+An operator may copy an opening from where a hundred customers copied it too, and some of those are young. Most of them
+use it once or twice, so who shares nothing purer belongs when it used that again. (Who goes on using it is taken for
+his.)
+
 An established account is not drawn in by using a popular prompt once. It belongs only when a good
 part of what it does is the campaign's, and no more than its share of the work: who asks ten times as
 much as the others, and long has been a customer, has the words for reasons of his own.
@@ -46,6 +50,8 @@ _LINKS_PER_TEXT: Final = np.ones(256)
 _LINKS_PER_TEXT[LinkKind.FRAGMENT] = 4
 _LINKS_PER_TEXT[[LinkKind.MIXTURE, LinkKind.ISSUER]] = 2
 _LINKS_PER_TEXT.flags.writeable = False
+PURE: Final = 0.96  # of words, from which using them once is enough
+AGAIN: Final = 3  # uses of words that are less pure
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 CORROBORATES: Final = 0.02  # of the requests through its links, from which a kind of what is said counts in full
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
@@ -178,6 +184,9 @@ def belongs(
         np.bincount(account[np.isin(kind, kinds) & (purity > CLEAN)], minlength=len(age)) > 0
         for kinds in (_PAID, _WHOLE)
     )
+    purest = np.zeros(len(age))
+    np.maximum.at(purest, account[words], purity[words])
+    least = np.where(purest < PURE, np.maximum(least, AGAIN), least)
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
     chosen = (kind == LinkKind.SHAPE) & proven
     devoted = np.bincount(account[chosen], count[chosen], len(age)) >= np.maximum(3, DEVOTED * requests)

@@ -24,7 +24,8 @@ AT_ONCE: Final = 6.0  # requests in the campaign's words in each five minutes in
 PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
 # so many of one manner belong to a campaign that its plain ones give away:
 SEVERAL: Final = 3  # customers, and
-SEVERAL_OF: Final = 0.05  # of them and the plain ones
+SEVERAL_OF: Final = 0.05  # of them and the plain ones; where all that is shared are parameters, they have to be
+MOST: Final = 0.5  # of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ def joining(
         for like in (Manner.AGED, Manner.BUSY, Manner.PIECES, Manner.SHAPED, Manner.AT_ONCE):
             mine = joins & (manner == like)
             several = campaign.joined[like] + units(tables.accounts["org"][rows[mine]])
-            if several < max(SEVERAL, SEVERAL_OF * (campaign.joined[Manner.PLAIN] + several)):
+            least = MOST if like == Manner.SHAPED else SEVERAL_OF
+            if several < max(SEVERAL, least * (plain + several)):
                 joins &= ~mine
     return Joining(rows, first, joins, manner)
 

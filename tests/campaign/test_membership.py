@@ -57,6 +57,13 @@ def test_a_young_account_on_a_template_that_established_ones_use_does_not() -> N
     assert not member([(T, 0.5)])
 
 
+def test_words_that_customers_copied_too_have_to_be_used_again() -> None:
+    copied = [(T, 0.955), (H, 0.955), (LinkKind.FRAGMENT, 0.955)]
+    assert [member(copied, count=count, requests=4) for count in (1, 2, 3)] == [False, False, True]
+    assert member([*copied, (LinkKind.FRAGMENT, 0.96)])
+    assert member([*copied, (P, 1.0)])
+
+
 @pytest.mark.parametrize("age", [YOUNG, ESTABLISHED])
 def test_three_prompts_of_a_resellers_harvest_are_enough_however_much_else_the_account_asks(age: int) -> None:
     """Customers of a reseller ask differently much; nobody happens on three prompts that nobody else has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -54,19 +54,24 @@ def test_one_or_two_new_customers_whose_prompts_share_only_pieces_of_wording_sta
     assert flagged(told(harvest(), pieces, others, hours=8)) == {*HARVEST, *(some if belong else [])}
 
 
-@pytest.mark.parametrize(("some", "belong"), [(["h90", "h91"], False), (["h90", "h91", "h92"], True)])
-def test_one_or_two_new_customers_who_chose_the_same_parameters_and_other_words_stay_out(
-    some: list[str], belong: bool
-) -> None:
-    """Applications begin with the parameters of a harvest. Who asks bare questions has many such accounts."""
+def parameters(accounts: Sequence[str]) -> Callable[[int], list[Row]]:
+    return lambda minute: [(who, LinkKind.SHAPE, "chosen", item) for who, _, _, item in harvest(accounts)(minute)]
 
-    def parameters(minute: int) -> list[Row]:
-        return [(who, LinkKind.SHAPE, "chosen", item) for who, _, _, item in harvest(HARVEST + some)(minute)]
+
+def test_who_chose_the_same_parameters_and_other_words_stays_out() -> None:
+    """Applications of new customers begin with the parameters of a harvest."""
+    some = [f"h{i}" for i in range(90, 96)]
 
     def others(minute: int) -> list[Row]:
         return [(who, T, f"of {who}", item) for who, _, _, item in harvest(some, "another")(minute)]
 
-    assert flagged(told(harvest(), parameters, others, hours=8)) == {*HARVEST, *(some if belong else [])}
+    assert flagged(told(harvest(), parameters([*HARVEST, *some]), others, hours=8)) == set(HARVEST)
+
+
+def test_who_shares_parameters_alone_belongs_where_most_do() -> None:
+    """Bare questions, and a few of them with words in common."""
+    few = HARVEST[:3]
+    assert flagged(told(harvest(few), parameters(HARVEST), hours=8)) == set(HARVEST)
 
 
 @pytest.mark.parametrize(("jobs", "belong"), [(["h90", "h91"], False), (["h90", "h91", "h92"], True)])
