@@ -53,6 +53,10 @@ MOST_BY_CHANCE: Final = 0.7  # a campaign may be most of what stands out: then i
 JOINED_NATS: Final = 3.0
 MIXED_BELOW: Final = 0.5  # of its requests through the group's links, an account is a mixed member
 ONE_IN: Final = 25  # accounts may ask without measure, and say nothing of how even the others are
+WRAPPED: Final = 0.35  # of the requests are questions that others ask too: it repeats them, as `work_list` reads it
+LEAST_PIECES: Final = 40  # of wording, of ten questions, to tell that
+MOST_SAID: Final = 2.0  # times an account says each of them
+BEGUN: Final = 0.2  # of the requests begin as others' do: more, and it is a scaffold
 MOST_LINKS_EACH: Final = 256  # of an account, when links are grouped
 TRADERS: Final = 4.0  # unrelated accounts that exchange reasoning blocks: no customer moves round in a ring of so many
 FIRST_PRODUCTS: Final = 50_000
@@ -316,6 +320,16 @@ def _young_surplus(group: GroupColumns) -> Reading:
 
 def _work_list(group: GroupColumns) -> Reading:
     sampled, repeated = int(group.items_sampled.sum()), int(group.items_repeated.sum())
+    wrapped = _wrapped(group)
+    if wrapped >= WRAPPED:
+        return Reading(
+            "work_list",
+            0.0,
+            wrapped,
+            0.3,
+            f"{wrapped:.0%} of its requests are questions that several accounts asked, each in words of its own; "
+            "so is a benchmark",
+        )
     if sampled < 12:
         return Reading("work_list", float("nan"), None, 0.3, "too few questions to tell whether they repeat")
     share = repeated / sampled
@@ -327,6 +341,25 @@ def _work_list(group: GroupColumns) -> Reading:
         f"{share:.0%} of its questions were asked by more than one account; "
         "people who ask about one thing repeat each other",
     )
+
+
+def _wrapped(group: GroupColumns) -> float:
+    """Return the share of requests that are questions which others ask too, behind a beginning of their own; or 0.
+
+    Such a question is many pieces of wording that several accounts share, each of whom says every piece once or twice,
+    while no whole prompt nor opening is shared. A suffix of all questions is a piece that is said with each of them; a
+    scaffold has an opening, and so has what is paraphrased from a stock of phrases.
+    """
+    kind, total = group.kind[group.link], int(attributed(group).sum())
+    piece = kind == LinkKind.FRAGMENT
+    pieces = len(np.unique(group.link[piece]))
+    if pieces < LEAST_PIECES or not total or group.count[piece].sum() > MOST_SAID * piece.sum():
+        return 0.0
+    begun = np.isin(kind, [LinkKind.TEXT, LinkKind.TEMPLATE, LinkKind.HEAD])
+    opened, said = (
+        through(group.account[which], kind[which], group.count[which], len(group.age)).sum() for which in (begun, piece)
+    )
+    return float(said / total) if opened < BEGUN * total else 0.0
 
 
 def _evenness(group: GroupColumns) -> Reading:

@@ -74,14 +74,15 @@ def newborn(born_ms: I64, first_day_ends_ms: int, step_ms: int, window_ms: int) 
 
 
 def age_class(
-    created_ms: I64, first_seen_ms: I64, at_ms: I64, first_day_ends_ms: int, established_ms: int
+    created_ms: I64, first_seen_ms: I64, at_ms: I64, start_ms: int, established_ms: int
 ) -> npt.NDArray[np.int8]:
     """Return 1 young, 2 established, 0 unknown, for accounts that used a link first at `at_ms`.
 
-    Without a record an account that appeared after our first day counts from then on; of one
-    that was there from the start only a long tenure makes an established one.
+    Without a record an account that appeared when we had watched (since `start_ms`) for long counts from then on: most
+    customers come now and then, so whom we have not seen in some days may be anybody. Of the others only a long tenure
+    makes an established one.
     """
     born = np.where(created_ms >= 0, created_ms, first_seen_ms)
     age = at_ms - born
-    known = (created_ms >= 0) | (first_seen_ms >= first_day_ends_ms) | (age >= established_ms)
+    known = (created_ms >= 0) | (first_seen_ms >= start_ms + established_ms) | (age >= established_ms)
     return np.where(known, np.where(age >= established_ms, 2, 1), 0).astype(np.int8)

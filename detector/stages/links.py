@@ -217,7 +217,7 @@ class LinkPartition:
 
     def _age_class(self, created_ms: I64, first_seen_ms: I64, at_ms: I64) -> npt.NDArray[np.int8]:
         established_ms = int(self.settings.established_days * DAY_MS)
-        return age_class(created_ms, first_seen_ms, at_ms, self.start_ms + DAY_MS, established_ms)
+        return age_class(created_ms, first_seen_ms, at_ms, self.start_ms, established_ms)
 
     def _connect(self, value: U64, who: I64, columns: dict[str, npt.NDArray[Any]]) -> tuple[I64, I64]:
         """Add the pairs (sorted by value, then account key) to links and edges; return the rows of both that changed.

@@ -15,8 +15,8 @@ DAY_MS: Final = 86_400_000
 class Population:
     """The accounts of the stream, now.
 
-    `share` is that of young accounts, as the link partitions count them; `start_ms` when the stream began: of what
-    was there on its first day, nobody knows for how long.
+    `share` is that of young accounts, as the link partitions count them; `start_ms` when the stream began: of words
+    that were there on its first day nobody knows for how long, nor of accounts without a record before long.
     """
 
     established_days: float
@@ -26,7 +26,7 @@ class Population:
 
     def ages(self, created_ms: I64, first_seen_ms: I64, at_ms: I64) -> I8:
         """Return the age class of accounts at such times: 1 young, 2 established, 0 unknown."""
-        return age_class(created_ms, first_seen_ms, at_ms, self.start_ms + DAY_MS, int(self.established_days * DAY_MS))
+        return age_class(created_ms, first_seen_ms, at_ms, self.start_ms, int(self.established_days * DAY_MS))
 
     def recent(self, born_ms: I64, step_ms: int) -> Mask:
         """Tell which links appeared lately, and not on the first day."""

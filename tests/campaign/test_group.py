@@ -277,6 +277,22 @@ def test_a_work_list_asks_each_question_once_and_a_class_repeats() -> None:
     assert math.isnan(strength("work_list", group(**even(), items_sampled=np.array([3]))))
 
 
+def test_questions_that_others_ask_too_are_repeated_whatever_is_said_around_them() -> None:
+    """A benchmark that each contestant wraps in an own way: its pieces are shared, and no opening is."""
+    pieces = {
+        (4 * question + piece, account): 1 for question in range(12) for piece in range(4) for account in range(20)
+    }
+    kinds = [LinkKind.FRAGMENT] * 48
+    assert strength("work_list", group(kinds, pieces)) == 0
+    assert strength("work_list", group(kinds, dict.fromkeys(pieces, 9))) == 1  # advice that goes with everything
+    opened = {(48, account): 5 for account in range(20)}
+    assert strength("work_list", group([*kinds, LinkKind.HEAD], {**pieces, **opened})) == 1  # a scaffold
+    few = {edge: n for edge, n in pieces.items() if edge[0] < 36}
+    assert strength("work_list", group(kinds[:36], few)) == 1
+    part = {(48, account): 40 for account in range(20)}
+    assert strength("work_list", group([*kinds, LinkKind.SKELETON], {**pieces, **part})) == 1  # of much else
+
+
 def test_a_load_balancer_is_even_and_people_are_not() -> None:
     rng = np.random.default_rng(5)
     balanced = {(0, account): int(n) for account, n in enumerate(rng.poisson(20, 200))}

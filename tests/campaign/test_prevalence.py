@@ -118,7 +118,7 @@ def test_a_link_is_newborn_when_it_appeared_within_the_window_and_not_on_our_fir
 
 def one_class(created: int, seen: int, at: int) -> int:
     columns = [np.array([value], np.int64) for value in (created, seen, at)]
-    return int(age_class(*columns, DAY, 30 * DAY)[0])
+    return int(age_class(*columns, 0, 30 * DAY)[0])
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,9 @@ def one_class(created: int, seen: int, at: int) -> int:
         (1, 1, 30 * DAY, 1),
         (-1, 0, 2 * DAY, 0),  # no record, and there when we came: unknown
         (-1, 0, 30 * DAY, 2),  # … until a long tenure
-        (-1, DAY, 2 * DAY, 1),  # no record, came after our first day: young
-        (-1, DAY - 1, 2 * DAY, 0),
+        (-1, 2 * DAY, 3 * DAY, 0),  # no record, and new to us, who have not watched for long: anybody
+        (-1, 30 * DAY - 1, 31 * DAY, 0),
+        (-1, 30 * DAY, 31 * DAY, 1),  # … who have: young
         (40 * DAY, DAY, 60 * DAY, 1),  # a record counts for more than a sighting
     ],
 )
