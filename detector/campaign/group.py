@@ -348,13 +348,15 @@ def _wrapped(group: GroupColumns) -> float:
 
     Such a question is many pieces of wording that several accounts share, each of whom says every piece once or twice,
     while no whole prompt nor opening is shared. A suffix of all questions is a piece that is said with each of them; a
-    scaffold has an opening, and so has what is paraphrased from a stock of phrases.
+    scaffold has an opening, and so has what is paraphrased from a stock of phrases. (Evaded by asking every question
+    through several accounts, at as many times the price.)
     """
-    kind, total = group.kind[group.link], int(attributed(group).sum())
+    kind = group.kind[group.link]
     piece = kind == LinkKind.FRAGMENT
-    pieces = len(np.unique(group.link[piece]))
-    if pieces < LEAST_PIECES or not total or group.count[piece].sum() > MOST_SAID * piece.sum():
+    pieces = int((group.kind == LinkKind.FRAGMENT).sum())
+    if pieces < LEAST_PIECES or group.count[piece].sum() > MOST_SAID * piece.sum():
         return 0.0
+    total = attributed(group).sum()
     begun = np.isin(kind, [LinkKind.TEXT, LinkKind.TEMPLATE, LinkKind.HEAD])
     opened, said = (
         through(group.account[which], kind[which], group.count[which], len(group.age)).sum() for which in (begun, piece)

@@ -8,10 +8,6 @@ its parts are recognised. A kind corroborates as far as the account's requests s
 one of a hundred prompts that begin alike say nothing of the hundred. Where no words are known, request
 parameters that only the campaign's accounts choose are enough for those that do little else.
 
-An operator may copy an opening from where a hundred customers copied it too, and some of those are young. Most of them
-use it once or twice, so who shares nothing purer belongs when it used that again. (Who goes on using it is taken for
-his.)
-
 An established account is not drawn in by using a popular prompt once. It belongs only when a good
 part of what it does is the campaign's, and no more than its share of the work: who asks ten times as
 much as the others, and long has been a customer, has the words for reasons of his own.
@@ -23,12 +19,13 @@ prompts far more. (Evaded by uneven work; then the accounts that do most of it a
 accounts, three different prompts of the campaign that nobody else has are enough, however much else there is: customers
 of a reseller ask differently much, and nobody happens on three.
 
-Five are told apart by the `Manner` in which they belong, and join in company of their own manner only, which is the
-campaign stage's to see: who was there before; who asks for little else, and several times as much as a member does; who
-shares pieces of wording but no prompt, opening or ending as a whole, nor a payment, since a piece may be anybody's
-advice, or a benchmark's; who shares the request's parameters and not the words, since a new customer's application may
-have chosen the same ones; and who asks all of it within minutes, as a nightly evaluation of that benchmark does. (Where
-all share only pieces or parameters, or all work in bursts, all have company.)
+Six are told apart by the `Manner` in which they belong, and join in company of their own manner only, which is the
+campaign stage's to see: who used once or twice what customers use too, since an operator may copy an opening from where
+they did, and some of them are young; who was there before; who asks for little else, and several times as much as a
+member does; who shares pieces of wording but no prompt, opening or ending as a whole, nor a payment, since a piece may
+be anybody's advice, or a benchmark's; who shares the request's parameters and not the words, since a new customer's
+application may have chosen the same ones; and who asks all of it within minutes, as a nightly evaluation of that
+benchmark does. (Where all share only pieces or parameters, or all work in bursts, all have company.)
 What a member does is the less of two: all that one asked, and what one asks a day for as many days as the account has
 been at it. So a customer who begins today is measured by a member's day.
 """
@@ -50,8 +47,8 @@ _LINKS_PER_TEXT: Final = np.ones(256)
 _LINKS_PER_TEXT[LinkKind.FRAGMENT] = 4
 _LINKS_PER_TEXT[[LinkKind.MIXTURE, LinkKind.ISSUER]] = 2
 _LINKS_PER_TEXT.flags.writeable = False
-PURE: Final = 0.96  # of words, from which using them once is enough
-AGAIN: Final = 3  # uses of words that are less pure
+PURE: Final = 0.96  # of the purest words that an account shares: below that customers use all of them too
+AGAIN: Final = 3  # uses of such words, from which they are taken for the account's work
 CLEAN: Final = 0.9  # the purity from which several links of a kind add up
 CORROBORATES: Final = 0.02  # of the requests through its links, from which a kind of what is said counts in full
 PART: Final = (0.25, 4.0)  # of what is typical for a member, somebody who mostly asks for other things asks
@@ -66,11 +63,12 @@ class Manner(IntEnum):
     """How an account belongs: the last that holds."""
 
     PLAIN = 0
-    AGED = 1  # it is not young
-    BUSY = 2
-    PIECES = 3  # all that it shares are pieces of wording
-    SHAPED = 4  # it shares the parameters of requests, and of the words too little
-    AT_ONCE = 5  # what it asks comes within minutes; `stages.joining` sees that
+    COPIED = 1  # all that it shares are words that customers use too, and it hardly used them
+    AGED = 2  # it is not young
+    BUSY = 3
+    PIECES = 4  # all that it shares are pieces of wording
+    SHAPED = 5  # it shares the parameters of requests, and of the words too little
+    AT_ONCE = 6  # what it asks comes within minutes; `stages.joining` sees that
 
 
 _WEIGHT: Final = np.zeros(256)
@@ -186,11 +184,12 @@ def belongs(
     )
     purest = np.zeros(len(age))
     np.maximum.at(purest, account[words], purity[words])
-    least = np.where(purest < PURE, np.maximum(least, AGAIN), least)
     convinced = (evidence >= CONVINCING) & ((asked >= least) | (paid & ~trusted))
     chosen = (kind == LinkKind.SHAPE) & proven
     devoted = np.bincount(account[chosen], count[chosen], len(age)) >= np.maximum(3, DEVOTED * requests)
-    manner = np.where(age == 1, Manner.PLAIN, Manner.AGED).astype(np.int8)
+    manner = np.full(len(age), Manner.PLAIN, np.int8)
+    manner[(purest < PURE) & (asked < AGAIN) & ~paid] = Manner.COPIED
+    manner[age != 1] = Manner.AGED
     manner[busy] = Manner.BUSY
     manner[convinced & ~paid & ~whole] = Manner.PIECES
     manner[~convinced] = Manner.SHAPED

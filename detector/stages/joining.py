@@ -22,10 +22,16 @@ from detector.stages.conduct import unrolled
 DAY_MS: Final = 86_400_000
 AT_ONCE: Final = 6.0  # requests in the campaign's words in each five minutes in which there are any
 PATIENCE_MS: Final = 10 * 60_000  # in which an account that uses a campaign's words shows whether it is busy
-# so many of one manner belong to a campaign that its plain ones give away:
-SEVERAL: Final = 3  # customers, and
-SEVERAL_OF: Final = 0.05  # of them and the plain ones; where all that is shared are parameters, they have to be
-MOST: Final = 0.5  # of them
+# so many of one manner belong to a campaign that its plain ones give away: customers, and of them and the plain ones
+SEVERAL: Final = 3
+SEVERAL_OF: Final = {
+    Manner.COPIED: 0.5,  # most, where words are hardly shared
+    Manner.AGED: 0.05,
+    Manner.BUSY: 0.05,
+    Manner.PIECES: 0.05,
+    Manner.SHAPED: 0.5,
+    Manner.AT_ONCE: 0.05,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,10 @@ def joining(
     plain = campaign.joined[Manner.PLAIN] + int((joins & (manner == Manner.PLAIN)).sum())
     if plain >= least_accounts:
         joins &= (age == 1) | (step_ms - first >= DAY_MS)
-        for like in (Manner.AGED, Manner.BUSY, Manner.PIECES, Manner.SHAPED, Manner.AT_ONCE):
+        for like, part in SEVERAL_OF.items():
             mine = joins & (manner == like)
             several = campaign.joined[like] + units(tables.accounts["org"][rows[mine]])
-            least = MOST if like == Manner.SHAPED else SEVERAL_OF
-            if several < max(SEVERAL, least * (plain + several)):
+            if several < max(SEVERAL, part * (plain + several)):
                 joins &= ~mine
     return Joining(rows, first, joins, manner)
 

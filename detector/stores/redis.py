@@ -37,7 +37,7 @@ from detector.stores import Claim, Commit, Message, read_back
 LAYOUT: Final = "3"
 """Version of the keys above and of all that is in their rows. A worker that finds another one refuses to start."""
 
-LAYOUT_LOOKS: Final = "c67bbd1842702dc1"
+LAYOUT_LOOKS: Final = "a6853e8059116850"
 """A hash of what is written in this layout; tests/stores/test_layout.py finds out when that has changed."""
 
 _SCAN_ROWS: Final = 10_000

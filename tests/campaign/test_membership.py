@@ -57,13 +57,6 @@ def test_a_young_account_on_a_template_that_established_ones_use_does_not() -> N
     assert not member([(T, 0.5)])
 
 
-def test_words_that_customers_copied_too_have_to_be_used_again() -> None:
-    copied = [(T, 0.955), (H, 0.955), (LinkKind.FRAGMENT, 0.955)]
-    assert [member(copied, count=count, requests=4) for count in (1, 2, 3)] == [False, False, True]
-    assert member([*copied, (LinkKind.FRAGMENT, 0.96)])
-    assert member([*copied, (P, 1.0)])
-
-
 @pytest.mark.parametrize("age", [YOUNG, ESTABLISHED])
 def test_three_prompts_of_a_resellers_harvest_are_enough_however_much_else_the_account_asks(age: int) -> None:
     """Customers of a reseller ask differently much; nobody happens on three prompts that nobody else has."""
@@ -147,6 +140,20 @@ def test_who_shares_the_parameters_and_too_little_of_the_words_is_told_apart() -
     assert manner(shape) == Manner.SHAPED
     assert manner(shape, (LinkKind.SKELETON, 1.0)) == Manner.SHAPED
     assert manner(shape, (T, 1.0)) == Manner.PLAIN
+
+
+def test_who_hardly_used_words_that_customers_use_too_is_told_apart() -> None:
+    def manner(count: int, *more: tuple[LinkKind, float], age: int = YOUNG) -> Manner:
+        copied = [(T, 0.955), (H, 0.955), (LinkKind.FRAGMENT, 0.955), *more]
+        own = columns([(0, kind, purity, count) for kind, purity in copied])
+        joins, told = belongs(*own, np.array([age], np.int8), np.array([count]), np.ones(1), **AMONG, newborn=False)
+        assert joins.all()
+        return Manner(told[0])
+
+    assert [manner(count) for count in (1, 2, 3)] == [Manner.COPIED, Manner.COPIED, Manner.PLAIN]
+    assert manner(1, (LinkKind.FRAGMENT, 0.96)) == Manner.PLAIN
+    assert manner(1, (P, 1.0)) == Manner.PLAIN
+    assert manner(2, age=ESTABLISHED) == Manner.AGED
 
 
 def test_an_established_account_that_used_a_prompt_once_stays_out() -> None:

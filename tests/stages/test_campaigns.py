@@ -753,7 +753,7 @@ def test_a_campaign_has_so_many_members_and_the_others_are_counted() -> None:
     assert len(flagged(findings)) == 25
     assert max(finding.accounts_total for finding in findings) == 25
     assert state.dropped["members"] > 0
-    assert [campaign.joined for campaign in state.campaigns.values()] == [[25, 0, 0, 0, 0, 0]]  # who was refused is no
+    assert [campaign.joined for campaign in state.campaigns.values()] == [[25, 0, 0, 0, 0, 0, 0]]  # no one refused
 
 
 def test_of_too_many_campaigns_the_more_convincing_one_stands() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from detector.campaign.observation import LinkKind
 from tests.campaign.observed import DAY, HOUR, MINUTE, Row
-from tests.stages.test_campaigns import HARVEST, PEOPLE, START, F, T, flagged, harvest, told
+from tests.stages.test_campaigns import HARVEST, PEOPLE, START, Asks, F, T, flagged, harvest, told
 
 OLD = [who for who in PEOPLE if int(who[1:]) % 7][:4]
 
@@ -52,6 +52,24 @@ def test_one_or_two_new_customers_whose_prompts_share_only_pieces_of_wording_sta
         return [(who, T, f"of {who}", item) for who, _, _, item in harvest(some, "another")(minute)]
 
     assert flagged(told(harvest(), pieces, others, hours=8)) == {*HARVEST, *(some if belong else [])}
+
+
+def copied(asks: Asks) -> Asks:
+    """The same, all of it with an opening that some customers use too, of whom two are new."""
+    customers = [*OLD, *(who for who in PEOPLE if int(who[1:]) % 7 == 0)][:6]
+
+    def opened(minute: int) -> list[Row]:
+        asked = asks(minute)
+        if minute in (0, 120):
+            asked = [*asked, *((who, T, "", f"{who} {minute}") for who in (customers[:4] if minute else customers))]
+        return [(who, kind, f"copied {kind}", item) for who, _, _, item in asked for kind in (LinkKind.HEAD, F)]
+
+    return opened
+
+
+@pytest.mark.parametrize("work", [[harvest()], []], ids=["and words of his own", "and nothing else"])
+def test_new_customers_who_copied_an_opening_where_the_operator_did_stay_out(work: list[Asks]) -> None:
+    assert flagged(told(copied(harvest()), *work, hours=8)) == set(HARVEST)
 
 
 def parameters(accounts: Sequence[str]) -> Callable[[int], list[Row]]:

@@ -100,8 +100,8 @@ def test_each_of_the_two_knows_in_which_manner_its_members_joined() -> None:
     state = partition_of()
     findings_of(state, recording())
     assert sorted(campaign.joined for campaign in state.campaigns.values() if campaign.severity != "watch") == [
-        [len(SECOND), 0, 0, 0, 0, 0],
-        [len(FIRST), 0, 0, 0, 0, 0],
+        [len(SECOND), 0, 0, 0, 0, 0, 0],
+        [len(FIRST), 0, 0, 0, 0, 0, 0],
     ]
 
 
