@@ -16,7 +16,7 @@ import math
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, ip_address
@@ -150,15 +150,19 @@ class Columns:
         for name, numbered in self._of.items():
             numbered.add_numbered(*events.numbered[name])
         strings = events.strings
-        self._add_ids(strings["id"])
+        self._add_ids(events.ids)
         self._prompts += strings.get("prompt_text", none)
         self._sketches += strings.get("prompt_sketch", none)
         issuers = strings.get("reasoning_block_issuer", none)
-        names: list[Column] = []
-        if issuers is not none:
-            for column, texts in (events.numbered[name] for name in _NAMES):
-                names.append([texts[number] for number in column.tolist()])
-        self._blocks.append(_blocks(issuers, *names, strings.get("session_id", none), key=self._key))
+        presents = [row for row, issuer in enumerate(issuers) if issuer] if issuers is not none else []
+        sessions = strings.get("session_id", none)
+
+        def own() -> Iterator[tuple[str, str, str | None]]:
+            (accounts, account_ids), (models, names) = (events.numbered[name] for name in _NAMES)
+            for row in presents:
+                yield account_ids[accounts[row]], names[models[row]], sessions[row]
+
+        self._blocks.append(_blocks(issuers, presents, own(), key=self._key))
 
     def _add_structs(self, events: Sequence[Any]) -> None:
         columns: dict[str, Column] = dict(
@@ -170,11 +174,13 @@ class Columns:
             self._parts[name].append(_flags(columns[name]))
         for name, numbered in self._of.items():
             numbered.add(columns[name])
-        self._add_ids(columns["id"])
+        self._add_ids([*map(str.encode, columns["id"])])
         self._prompts += columns["prompt_text"]
         self._sketches += columns["prompt_sketch"]
-        own = (columns[name] for name in (*_NAMES, "session_id"))
-        self._blocks.append(_blocks(columns["reasoning_block_issuer"], *own, key=self._key))
+        issuers = columns["reasoning_block_issuer"]
+        presents = [row for row, issuer in enumerate(issuers) if issuer]
+        own = (tuple(columns[name][row] for name in (*_NAMES, "session_id")) for row in presents)
+        self._blocks.append(_blocks(issuers, presents, own, key=self._key))
         for row, record in enumerate(columns["account"]):
             if record is not None:  # it is about the event's own account, whatever it says
                 self._add_record(self._size + row, record, columns["account_id"][row])
@@ -189,11 +195,11 @@ class Columns:
         except struct.error:
             return np.array(column, np.float64).tobytes()
 
-    def _add_ids(self, ids: Column) -> None:
-        self._ids.append(_hash_each(ids, self._key))
-        if not _sound("id", ids):
-            for row, text in enumerate(ids, self._size):
-                if wrong := _wrong("id", text):
+    def _add_ids(self, ids: Sequence[bytes]) -> None:
+        self._ids.append(_hashes(ids, self._key))
+        if b"" in ids or _REPLACED.encode() in b"\n".join(ids):
+            for row, one in enumerate(ids, self._size):
+                if wrong := _wrong("id", one.decode()):
                     self._bad[row] = wrong
 
     def _add_record(self, row: int, record: AccountRecord, account_id: str) -> None:
@@ -406,7 +412,12 @@ def _wrong(name: str, text: str) -> tuple[str, str] | None:
 
 def _hash_each(texts: Iterable[str], key: int) -> U64:
     """Return `hash64` of every string."""
-    digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, texts), repeat(key)))  # a seed by name costs double
+    return _hashes(map(str.encode, texts), key)
+
+
+def _hashes(encoded: Iterable[bytes], key: int) -> U64:
+    """Return `hash64` of every string, given in UTF-8."""
+    digests = b"".join(map(xxhash.xxh3_64_digest, encoded, repeat(key)))  # a seed by name costs double
     return np.maximum(np.frombuffer(digests, ">u8").astype(np.uint64), np.uint64(1))
 
 
@@ -466,20 +477,18 @@ def _spelled(text: str) -> tuple[str, str] | None:
     return str(address), f"{groups >> 32:x}:{groups >> 16 & 0xFFFF:x}:{groups & 0xFFFF:x}::/48"
 
 
-def _blocks(issuers: Column, *own: Column, key: int) -> tuple[I8, U64, U64]:
+def _blocks(issuers: Column, presents: Sequence[int], own: Iterable[Any], *, key: int) -> tuple[I8, U64, U64]:
     """Return `block_foreign`, `block_of` and `block_by` of `EventBatch`: whom presented blocks were issued to.
 
-    `own` are the accounts, models and sessions of the events; they are looked at where any has an issuer.
+    `presents` are the rows with an issuer, and `own` the account, model and session of each of these.
     """
     foreign = np.full(len(issuers), -1, np.int8)
     of, by = np.zeros(len(issuers), np.uint64), np.zeros(len(issuers), np.uint64)
-    if issuers.count(None) < len(issuers):
-        for row, (issuer, account, model, session) in enumerate(zip(issuers, *own, strict=True)):
-            if issuer:
-                foreign[row] = _issued_elsewhere(issuer, account, session, model)
-                other = _other_account(issuer, account)
-                if other:
-                    of[row], by[row] = hash64(other, key), hash64(account, key)
+    for row, (account, model, session) in zip(presents, own, strict=True):
+        foreign[row] = _issued_elsewhere(issuers[row], account, session, model)
+        other = _other_account(issuers[row], account)
+        if other:
+            of[row], by[row] = hash64(other, key), hash64(account, key)
     return foreign, of, by
 
 

@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from detector.account import AccountRecord
 from detector.decoders.wire import NUMBERED, Scanned, Wire
-from detector.event import F64, I32, I64, U64
+from detector.event import F64, I32, I64, U64, Mask
 from detector.likeness.compiled import entry, inlined
 
 U8 = npt.NDArray[np.uint8]
@@ -59,7 +59,7 @@ def _kind_of(hint: Any) -> tuple[int, tuple[str, ...]]:
 _FIELDS: Final = {field.name: _kind_of(field.type) for field in msgspec.structs.fields(Wire)}
 _PLACE: Final = {name: place for place, name in enumerate(_FIELDS)}
 _REQUIRED: Final = [_PLACE[field.name] for field in msgspec.structs.fields(Wire) if field.required]
-_EACH_READ: Final = ("id", "prompt_text", "prompt_sketch", "reasoning_block_issuer")  # and a session with an issuer
+_EACH_READ: Final = ("id", "prompt_text", "prompt_sketch", "reasoning_block_issuer")
 
 
 def _of_kind(kind: int) -> list[str]:
@@ -72,28 +72,33 @@ def scan(values: Sequence[bytes | None]) -> Scanned:
     first = np.zeros(len(given) + 1, np.int64)
     np.cumsum([len(value) + 1 for value in given], out=first[1:])
     raw = b"\n".join((*given, _BEHIND))  # no string goes on beyond a newline
-    plain, what, how = _scan(np.frombuffer(raw, np.uint8), first, (*_KEYS, _SLOTS_OF, _MEANS), _CLASSES)
-    plain &= (how[:, _REQUIRED] >= 0).all(axis=1)
-    found = _Found(raw, what[plain], how[plain])
+    plain, what, how = _scan(np.frombuffer(raw, np.uint8), first, _NAMES, _CLASSES)
+    plain &= (how[_REQUIRED] >= 0).all(axis=0)
+    found = _Found(raw, *_taken(plain, what, how))
     if found.wrong.any():  # they looked plain
         plain[np.flatnonzero(plain)[found.wrong]] = False
-        found = _Found(raw, what[plain], how[plain])
+        found = _Found(raw, *_taken(plain, what, how))
     plains, others = (_runs(np.flatnonzero(rows)) for rows in (plain, ~plain))
-    return Scanned(int(plain.sum()), plains, others, found.numbers, found.flags, found.numbered, found.strings)
+    columns = found.numbers, found.flags, found.numbered, found.ids, found.strings
+    return Scanned(int(plain.sum()), plains, others, *columns)
+
+
+def _taken(plain: Mask, what: I64, how: I32) -> tuple[I64, I32]:
+    return (what, how) if plain.all() else (what[:, plain], how[:, plain])
 
 
 class _Found:
     """The values of R plain objects: the columns of `Scanned`, and [R] `wrong` where one is not what it looked like."""
 
     def __init__(self, raw: bytes, what: I64, how: I32) -> None:
-        """`what` and `how` are [R, fields], as `_scan` says them."""
+        """`what` and `how` are as `_scan` says them."""
         self._raw = raw
-        self._text = raw.decode("latin-1")  # a character for each byte
-        self._what, self._how = np.ascontiguousarray(what.T), np.ascontiguousarray(how.T)
-        self.wrong = np.zeros(len(how), np.bool_)
+        self._what, self._how = what, how
+        self.wrong = np.zeros(how.shape[1], np.bool_)
         self.numbers = self._numbers()
         self.flags = {name: self._how[_PLACE[name]].astype(np.int8) for name in _of_kind(_FLAG)}
         self.numbered = self._numbered()
+        self.ids: list[bytes] = []
         self.strings = self._strings()
 
     def _numbers(self) -> dict[str, F64]:
@@ -121,42 +126,49 @@ class _Found:
         )
         columns = {}
         for name, place, number, first, count in zip(names, places, numbers, firsts, counts.tolist(), strict=True):
-            texts, wrong = self._texts(place, first[:count])
+            found, wrong = self._bytes(place, first[:count])
             if wrong:
                 self.wrong |= np.isin(number, wrong)
-            columns[name] = number, texts
+            columns[name] = number, [one.decode("utf-8", "replace") for one in found]
         for name in _of_kind(_CLASS):
             columns[name] = self._how[_PLACE[name]], list(_FIELDS[name][1])
         return columns
 
     def _strings(self) -> dict[str, list[str | None]]:
+        """Return `Scanned.strings`, and set `ids`; what nobody wants is looked at all the same."""
         columns: dict[str, list[str | None]] = {}
+        presents = self._how[_PLACE["reasoning_block_issuer"]] >= 0
         for name in _of_kind(_TEXT):
             if name in NUMBERED:
                 continue
             how = self._how[_PLACE[name]]
-            wanted = name in _EACH_READ or (name == "session_id" and "reasoning_block_issuer" in columns)
-            rows = np.flatnonzero(how >= 0 if wanted else (how >= 0) & (how & 1 > 0))  # all are looked at, if not read
-            texts, wrong = self._texts(_PLACE[name], rows)
+            wanted = how >= 0 if name in _EACH_READ else (how >= 0) & (how & 1 > 0)
+            if name == "session_id":
+                wanted |= (how >= 0) & presents
+            rows = np.flatnonzero(wanted)
+            found, wrong = self._bytes(_PLACE[name], rows)
             self.wrong[rows[wrong]] = True
-            if wanted and texts:
-                each = iter(texts)
-                columns[name] = [next(each) if one >= 0 else None for one in how.tolist()]
+            if name == "id":
+                self.ids = found
+            elif found:
+                columns[name] = [None] * len(how)
+                for row, one in zip(rows.tolist(), found, strict=True):
+                    columns[name][row] = one.decode("utf-8", "replace")
         return columns
 
-    def _texts(self, place: int, rows: I64 | I32) -> tuple[list[str], list[int]]:
-        """Return the strings of a field in these rows, and which of them are none."""
+    def _bytes(self, place: int, rows: I64 | I32) -> tuple[list[bytes], list[int]]:
+        """Return the strings of a field in these rows, in UTF-8, and which of them are none."""
         begins, how = self._what[place, rows], self._how[place, rows]
-        spans = zip(begins.tolist(), (begins + (how >> 1)).tolist(), (how & 1).tolist(), strict=True)
-        text, raw = self._text, self._raw
-        texts, wrong = [], []
-        for begin, end, odd in spans:
+        ends = begins + (how >> 1)
+        found = list(map(self._raw.__getitem__, map(slice, begins.tolist(), ends.tolist())))
+        wrong = []
+        for number in np.flatnonzero(how & 1).tolist():
+            quoted = self._raw[begins[number] - 1 : ends[number] + 1]
             try:
-                texts.append(_read(raw[begin - 1 : end + 1]) if odd else text[begin:end])
+                found[number] = _read(quoted).encode()
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                wrong.append(len(texts))
-                texts.append("")
-        return texts, wrong
+                wrong.append(number)
+        return found, wrong
 
 
 def _runs(ascending: I64) -> list[tuple[int, int]]:
@@ -170,24 +182,27 @@ def _runs(ascending: I64) -> list[tuple[int, int]]:
 # -- what is looked for ----------------------------------------------------------------------------
 
 
-def _key_words() -> tuple[U64, U64]:
-    """Return [fields, 3] the name of each field and the quote behind it, in little-endian numbers, and their masks."""
-    rows = np.zeros((2, len(_FIELDS), 24), np.uint8)
+def _key_words() -> U64:
+    """Return [6, fields + 1] the name of each field and the quote behind it, in three little-endian words; their masks.
+
+    The last is that of all other names, and is never met.
+    """
+    rows = np.full((2, len(_FIELDS) + 1, 24), 255, np.uint8)
+    rows[:, :-1] = 0
     for place, name in enumerate(_FIELDS):
         key = np.frombuffer(f'{name}"'.encode(), np.uint8)
         rows[0, place, : len(key)], rows[1, place, : len(key)] = key, 255
-    words, masks = rows.view("<u8").astype(np.uint64)
-    return words, masks
+    return np.ascontiguousarray(rows.view("<u8").astype(np.uint64).transpose(0, 2, 1)).reshape(6, -1)
 
 
-def _slots_of() -> I64:
-    """Return the field of each slot, or -1."""
-    field_of = np.full(_SLOTS, -1, np.int64)
+def _field_of() -> U8:
+    """Return the field of each slot; of a free one, that of all other names."""
+    field_of = np.full(_SLOTS, len(_FIELDS), np.uint8)
     for place, name in enumerate(_FIELDS):
         slot = 0
         for char in name.encode():
             slot = (slot * 31 + char) & (_SLOTS - 1)
-        while field_of[slot] >= 0:
+        while field_of[slot] < len(_FIELDS):
             slot = (slot + 1) & (_SLOTS - 1)
         field_of[slot] = place
     return field_of
@@ -207,9 +222,12 @@ def _classes() -> tuple[U8, I64, I64]:
     )
 
 
-_KEYS: Final = _key_words()
-_SLOTS_OF: Final = _slots_of()
-_MEANS: Final = np.array([(kind, len(name)) for name, (kind, _) in _FIELDS.items()])
+_NAMES: Final = (
+    _key_words(),
+    _field_of(),
+    np.array([*(kind for kind, _ in _FIELDS.values()), _UNKNOWN]),
+    np.array([*map(len, _FIELDS), 0]),
+)
 _CLASSES: Final = _classes()
 _BYTE: Final = np.full(256, _PLAIN, np.int64)
 _BYTE[:32], _BYTE[128:], _BYTE[34], _BYTE[92] = _CONTROL, _WIDE, _QUOTE, _ESCAPE
@@ -219,12 +237,20 @@ _SECRET: Final = np.array([hash(word) & 0xFFFF_FFFF_FFFF_FFFF | 1 for word in ("
 # -- compiled --------------------------------------------------------------------------------------
 
 _OPEN, _CLOSE, _COLON, _COMMA, _MARK, _MINUS, _POINT, _ZERO, _NINE, _E, _PLUS = b'{}:,"-.09e+'
-_8: Final = np.uint64(8)
+_SLOT: Final = np.uint64(_SLOTS - 1)
+_1, _8, _10, _16, _32 = map(np.uint64, (1, 8, 10, 16, 32))
 _ONES: Final = np.uint64(0x0101010101010101)
 _TOPS: Final = np.uint64(0x8080808080808080)
 _MARKS: Final = np.uint64(0x2222222222222222)
 _BACKS: Final = np.uint64(0x5C5C5C5C5C5C5C5C)
 _BLANKS: Final = np.uint64(0x2020202020202020)
+_PLACES: Final = np.uint64(0x0001020304050607)
+_ZEROS: Final = np.uint64(0x3030303030303030)
+_ABOVE_NINE: Final = np.uint64(0x7676767676767676)
+_FIRST_OF_FOUR: Final = np.uint64(0x000000FF000000FF)
+_LOWER: Final = np.uint64(100 + (1_000_000 << 32))
+_UPPER: Final = np.uint64(1 + (10_000 << 32))
+_TENS: Final = np.array([10**n for n in range(9)])
 _FOUR: Final = np.uint64(0xFFFFFFFF)
 _FIVE: Final = np.uint64(0xFFFFFFFFFF)
 _NULL, _TRUE, _FALSE = (np.uint64(int.from_bytes(word, "little")) for word in (b"null", b"true", b"false"))
@@ -232,7 +258,7 @@ _NULL, _TRUE, _FALSE = (np.uint64(int.from_bytes(word, "little")) for word in (b
 
 @entry
 def _scan(raw: U8, first: I64, fields: Any, classes: Any) -> Any:
-    """Return whether each row is plain, and [R, fields] `what` and `how`; those of other rows mean nothing.
+    """Return whether each row is plain, and [fields, R] `what` and `how`; those of other rows mean nothing.
 
     Missing or null: `how` is -1. Else, of a number: its digits as an integer, and how many of them are behind the
     point (12.5 is 125 and 1; see `_number_at`). Of a flag: `how` is 1 or 0. Of a class: its place among the strings
@@ -240,71 +266,72 @@ def _scan(raw: U8, first: I64, fields: Any, classes: Any) -> Any:
 
     Bounds: a row ends with a newline that is its own, `raw[stop]`; nothing is read beyond one, because a newline is
     nothing of what is looked for but white space, and that is looked for before `stop` only. (Eight bytes at once are:
-    _BEHIND is there for the last row.)
+    _BEHIND is there for the last row.) The last field is that of all names that are none.
     """
-    n, width = len(first) - 1, len(fields[3])
+    n, width = len(first) - 1, len(fields[2])
     plain = np.zeros(n, np.bool_)
-    what = np.zeros((n, width), np.int64)
-    how = np.full((n, width), -1, np.int32)
-    usual = np.zeros(64, np.int64)
+    what = np.zeros((width, n), np.int64)
+    how = np.full((width, n), -1, np.int32)
+    usual = np.zeros(64, np.uint8)
     for row in range(n):
-        plain[row] = _object(raw, first[row], first[row + 1] - 1, fields, classes, usual, what[row], how[row])
+        plain[row] = _object(raw, first[row], first[row + 1] - 1, fields, classes, usual, (what, how), np.uint64(row))
     return plain, what, how
 
 
 @inlined
 def _object(  # noqa: C901, PLR0911, PLR0912, PLR0915 - in parts it takes twice the time: each counts references to arrays
-    raw: U8, at: int, stop: int, fields: Any, classes: Any, usual: I64, what: I64, how: I32
+    raw: U8, at: int, stop: int, fields: Any, classes: Any, usual: U8, columns: Any, row: np.uint64
 ) -> bool:
     """Take the object of a row; return whether it is plain.
 
     `usual` is the field at each place of the objects before: a sender writes them in one order.
     """
-    keys, masks, slot_of, means = fields
+    keys, field_of, kinds, lengths = fields
+    what, how = columns
+    unknown = np.uint64(len(kinds) - 1)
     at = _blank(raw, at, stop)
     if _byte(raw, at) != _OPEN:
         return False
     at = _blank(raw, at + 1, stop)
-    turn = 0
+    turn = np.uint64(0)
     while _byte(raw, at) == _MARK:
         # The name: the usual one, or looked up.
         at += 1
-        field = usual[turn]
-        if _is_key(raw, at, keys, masks, field):
-            at += means[field, 1]
+        field = np.uint64(usual[turn])
+        if _is_key(raw, at, keys, field):
+            at += lengths[field]
         else:
             begin = at
-            slot = 0
+            slot = np.uint64(0)
             while _kind(raw, at) == _PLAIN:
-                slot = (slot * 31 + _byte(raw, at)) & (_SLOTS - 1)
+                slot = (slot * np.uint64(31) + np.uint64(_byte(raw, at))) & _SLOT
                 at += 1
             if _byte(raw, at) != _MARK:
                 return False
-            field = slot_of[slot]
-            while field >= 0 and not _is_key(raw, begin, keys, masks, field):
-                slot = (slot + 1) & (_SLOTS - 1)
-                field = slot_of[slot]
-            if field >= 0:
+            field = np.uint64(field_of[slot])
+            while field != unknown and not _is_key(raw, begin, keys, field):
+                slot = (slot + _1) & _SLOT
+                field = np.uint64(field_of[slot])
+            if field != unknown:
                 usual[turn] = field
-        kind = means[field, 0] if field >= 0 else _UNKNOWN
-        turn = (turn + 1) & 63
+        kind = kinds[field]
+        turn = (turn + _1) & np.uint64(63)
         at = _blank(raw, at + 1, stop)
         if _byte(raw, at) != _COLON:
             return False
         at = _blank(raw, at + 1, stop)
         # The value.
         char = _byte(raw, at)
-        word = _eight(raw, at)
         if char == _MARK:
             begin = at + 1
             at, odd = _string(raw, begin)
             if _byte(raw, at) != _MARK:
                 return False
             if kind == _TEXT:
-                what[field], how[field] = begin, 2 * (at - begin) + odd
+                what[field, row], how[field, row] = begin, 2 * (at - begin) + odd
             elif kind == _CLASS:
-                how[field] = _class(raw, begin, at, classes, field)
-                if how[field] < 0:
+                how[field, row] = _class(raw, begin, at, classes, field)
+                if how[field, row] < 0:
                     return False
             elif kind != _UNKNOWN or odd:
                 return False
@@ -312,24 +339,25 @@ def _object(  # noqa: C901, PLR0911, PLR0912, PLR0915 - in parts it takes twice 
         elif char == _MINUS or _ZERO <= char <= _NINE:
             at, digits, places = _number_at(raw, at)
             if kind == _NUMBER:
-                what[field], how[field] = digits, places
+                what[field, row], how[field, row] = digits, places
             elif kind != _UNKNOWN:
                 return False
             if at < 0:
                 return False
-        elif word & _FOUR == _NULL:
-            if field >= 0:
-                how[field] = -1
-            at += 4
-        elif word & _FOUR == _TRUE or word & _FIVE == _FALSE:
-            true = word & _FOUR == _TRUE
-            if kind == _FLAG:
-                how[field] = true
-            elif kind != _UNKNOWN:
-                return False
-            at += 4 if true else 5
         else:
-            return False
+            word = _eight(raw, at)
+            if word & _FOUR == _NULL:
+                how[field, row] = -1
+                at += 4
+            elif word & _FOUR == _TRUE or word & _FIVE == _FALSE:
+                true = word & _FOUR == _TRUE
+                if kind == _FLAG:
+                    how[field, row] = true
+                elif kind != _UNKNOWN:
+                    return False
+                at += 4 if true else 5
+            else:
+                return False
         # What is behind it.
         at = _blank(raw, at, stop)
         if _byte(raw, at) == _CLOSE:
@@ -374,10 +402,15 @@ def _eight(raw: U8, at: int) -> np.uint64:
 
 
 @inlined
-def _is_key(raw: U8, at: int, keys: U64, masks: U64, field: int) -> bool:
-    wrong = (_eight(raw, at) ^ keys[field, 0]) & masks[field, 0]
-    wrong |= (_eight(raw, at + 8) ^ keys[field, 1]) & masks[field, 1]
-    wrong |= (_eight(raw, at + 16) ^ keys[field, 2]) & masks[field, 2]
+def _signed(small: np.uint64) -> int:
+    return np.int64(small)  # type: ignore[return-value]  # compiled there is one kind of these
+
+
+@inlined
+def _is_key(raw: U8, at: int, keys: U64, field: np.uint64) -> bool:
+    wrong = (_eight(raw, at) ^ keys[np.uint64(0), field]) & keys[np.uint64(3), field]
+    wrong |= (_eight(raw, at + 8) ^ keys[np.uint64(1), field]) & keys[np.uint64(4), field]
+    wrong |= (_eight(raw, at + 16) ^ keys[np.uint64(2), field]) & keys[np.uint64(5), field]
     return bool(wrong == 0)
 
 
@@ -401,16 +434,14 @@ def _string(raw: U8, at: int) -> tuple[int, bool]:
     while True:
         eight = _eight(raw, at)
         mark, back = eight ^ _MARKS, eight ^ _BACKS
-        if (((mark - _ONES) & ~mark) | ((back - _ONES) & ~back) | ((eight - _BLANKS) & ~eight)) & _TOPS == 0:
-            strange |= eight & _TOPS != 0
+        ends = (((mark - _ONES) & ~mark) | ((back - _ONES) & ~back) | ((eight - _BLANKS) & ~eight)) & _TOPS
+        end = ends & (~ends + _1)  # only the first is sure: what is borrowed for it may show in those behind it
+        strange |= eight & _TOPS & (end - _1) != 0
+        if ends == 0:
             at += 8
             continue
-        kind = _kind(raw, at)
-        while kind in (_PLAIN, _WIDE):
-            strange |= kind == _WIDE
-            at += 1
-            kind = _kind(raw, at)
-        if kind != _ESCAPE:
+        at += _byte_of(end)
+        if _kind(raw, at) != _ESCAPE:
             return at, strange
         strange = True
         at += 1
@@ -420,9 +451,15 @@ def _string(raw: U8, at: int) -> tuple[int, bool]:
 
 
 @inlined
-def _class(raw: U8, begin: int, end: int, classes: Any, field: int) -> int:
+def _byte_of(top: np.uint64) -> int:
+    """Return in which of eight bytes the one bit is that is set, the top one of its byte."""
+    return _signed(((top >> np.uint64(7)) * _PLACES) >> np.uint64(56))
+
+
+@inlined
+def _class(raw: U8, begin: int, end: int, classes: Any, field: np.uint64) -> int:
     words, word_at, first = classes
-    for word in range(first[field], first[field + 1]):
+    for word in range(first[field], first[field + _1]):
         if _equal(raw, begin, end, words, word_at[word], word_at[word + 1]):
             return int(word - first[field])
     return -1
@@ -463,16 +500,22 @@ def _number_at(raw: U8, at: int) -> tuple[int, int, int]:
 def _digits(raw: U8, at: int, count: int, value: int) -> tuple[int, int, int]:
     """Read on at `at` a number of `count` digits and this value; return behind it, how many there are, and the value.
 
-    Beyond _DIGITS of them the value is that of the first.
+    Beyond _DIGITS of them the value means nothing. Eight bytes at once (as Daniel Lemire's fast_float does it, 2021):
+    what is no digit is cut off, and pairs are added up, then fours, then all.
     """
-    char = _byte(raw, at)
-    while _ZERO <= char <= _NINE:
-        if count < _DIGITS:
-            value = value * 10 + (char - _ZERO)
-        count += 1
-        at += 1
-        char = _byte(raw, at)
-    return at, count, value
+    while True:
+        eight = _eight(raw, at) ^ _ZEROS
+        others = (((eight & ~_TOPS) + _ABOVE_NINE) | eight) & _TOPS
+        more = 8 if others == 0 else _byte_of(others & (~others + _1))
+        if more:
+            eight <<= _8 * np.uint64(8 - more)
+            eight = eight * _10 + (eight >> _8)
+            low, high = eight & _FIRST_OF_FOUR, (eight >> _16) & _FIRST_OF_FOUR
+            value = value * int(_TENS[more]) + _signed((low * _LOWER + high * _UPPER) >> _32)
+        at += more
+        count += more
+        if more < 8:
+            return at, count, value
 
 
 @entry

@@ -100,7 +100,9 @@ class Scanned:
     `flags`     [R] of each name: 1, 0, and -1 where missing or null
     `numbered`  of each name in `NUMBERED`: [R] the number of its string, -1 where missing or null, and the strings in
                 the order in which they appear first; a string that is written in two ways has two numbers
-    `strings`   [R] of each other name that columns are made of and that any row has
+    `ids`       [R] in UTF-8
+    `strings`   [R] of each other name that columns are made of and that any row has; of `session_id` only where the
+                row has a `reasoning_block_issuer`
     """
 
     size: int
@@ -109,6 +111,7 @@ class Scanned:
     numbers: dict[str, F64]
     flags: dict[str, I8]
     numbered: dict[str, tuple[I32, list[str]]]
+    ids: list[bytes]
     strings: dict[str, list[str | None]]
 
     def __len__(self) -> int:
