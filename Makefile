@@ -43,7 +43,7 @@ format: $(VENV)/.dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev $(VENV)/elsewhere kafka ## throughput from Kafka to findings, beside Faust, Quix Streams, Bytewax and a rules engine
+bench: $(VENV)/.dev $(VENV)/elsewhere kafka ## throughput from Kafka to findings, beside Faust, Quix Streams, Bytewax and a rules engine, a quarter of an hour
 	@$(BIN)/python -m tests.bench.throughput --elsewhere $(VENV)/elsewhere/bin/python $(ARGS)
 
 $(VENV)/elsewhere: tests/bench/requirements-elsewhere.txt
