@@ -116,12 +116,20 @@ def demo(duration: str, seed: int, screenshot: Path | None, config_file: Path | 
 @click.option("--accounts", "account_files", multiple=True, metavar="FILE", help="Account records; may be repeated.")
 @click.option("--warm-up", "warm_up", multiple=True, metavar="FILE", help="Events before these; may be repeated.")
 @click.option("--findings", "findings_file", type=_FILE, help="Where findings go; otherwise standard output.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="With 2 the campaign stage has one of its own: sooner where there are two cores, with the same findings.",
+)
 @_config_option
 def replay(
     files: tuple[str, ...],
     account_files: tuple[str, ...],
     warm_up: tuple[str, ...],
     findings_file: Path | None,
+    processes: int,
     config_file: Path | None,
 ) -> None:
     """Put recorded events through the pipeline, in the order they stand.
@@ -150,6 +158,7 @@ def replay(
             config.pipeline(),
             warm_up=chunks_of(warm_up, progress=progress),
             tally=tally,
+            processes=processes,
         )
         for finding in findings:
             out.write(encode(finding) + b"\n")

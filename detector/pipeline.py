@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from detector.account import AccountRecord
 from detector.event import EventBatch
@@ -32,23 +33,33 @@ class PipelineSettings:
     verdicts: VerdictPolicy = VerdictPolicy()
 
 
-class Pipeline:
-    """All partitions of all stages in one process, with no store behind them."""
+class Campaigns(Protocol):
+    """What the pipeline needs of the campaign stage."""
 
-    def __init__(self, settings: PipelineSettings, observer: Observer | None = None) -> None:
-        """Start every partition from nothing; `observer` is told of every group that stage 3 reads."""
+    def absorb(self, partition: int, values: list[bytes]) -> None: ...
+    def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]: ...
+    def tell_anew(self) -> None: ...
+
+
+class Pipeline:
+    """All partitions of all stages, with no store behind them."""
+
+    def __init__(
+        self, settings: PipelineSettings, observer: Observer | None = None, campaigns: Campaigns | None = None
+    ) -> None:
+        """Start every partition from nothing; `observer` is told of every group that stage 3 reads.
+
+        `campaigns` is stage 3, new, where it is elsewhere; `observer` is of the one here.
+        """
         self.accounts = AccountStage(settings.accounts, durable=False)
         self.links = LinkStage(settings.links, durable=False)
-        self.campaigns = CampaignStage(settings.campaigns, settings.verdicts, durable=False, observer=observer)
+        self.campaigns = campaigns or _campaigns(settings, observer)
         self._sources = range(settings.links.sources)
         self._link_partitions = range(settings.campaigns.sources)
-        for stage, partitions in (
-            (self.accounts, self._sources),
-            (self.links, self._link_partitions),
-            (self.campaigns, range(1)),
-        ):
-            for partition in partitions:
-                stage.assign(partition, {})
+        for partition in self._sources:
+            self.accounts.assign(partition, {})
+        for partition in self._link_partitions:
+            self.links.assign(partition, {})
 
     def learn(self, records: Iterable[AccountRecord]) -> None:
         """Take account records; each is known from its own event time on."""
@@ -76,3 +87,9 @@ class Pipeline:
             for message in self.links.drain(partition)[1]:
                 self.campaigns.absorb(0, [message.value or b""])
         return self.campaigns.drain(0)[1]
+
+
+def _campaigns(settings: PipelineSettings, observer: Observer | None) -> CampaignStage:
+    stage = CampaignStage(settings.campaigns, settings.verdicts, durable=False, observer=observer)
+    stage.assign(0, {})
+    return stage

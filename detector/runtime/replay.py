@@ -7,6 +7,7 @@ so that a recording replayed and the same recording consumed from Kafka agree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +16,7 @@ from detector.account import AccountRecord
 from detector.decoders import Reject, decode, repartitioned
 from detector.finding import Finding
 from detector.pipeline import Pipeline, PipelineSettings
+from detector.runtime.apart import CampaignsApart
 from detector.stages.campaigns import Observer
 from detector.stores import Message
 
@@ -45,23 +47,29 @@ def replay(
     warm_up: Iterable[list[bytes]] = (),
     tally: Tally | None = None,
     observer: Observer | None = None,
+    processes: int = 1,
 ) -> Iterator[Finding]:
     """Yield the findings of recorded events, in order.
 
     `chunks` are lines of NDJSON in arrival order, however cut. `warm_up` is history: it teaches what is prevalent, who
     is established and which campaigns there are, and its findings are not given out. What is open at its end is
     raised anew, with all of its accounts, when something of it next happens, so that the findings stand by themselves.
-    `observer` is told of every group that is read.
+    `observer` is told of every group that is read. With two `processes` the campaign stage has one of its own, and
+    no observer: the same findings in the same order, but later than the events that they are of.
     """
-    pipeline = Pipeline(settings, observer)
-    tally = tally if tally is not None else Tally()
-    pipeline.learn(accounts)
-    for chunk in warm_up:
-        _feed(pipeline, chunk, settings, Tally())
-    pipeline.tell_anew()
-    for chunk in chunks:
-        yield from _given(_feed(pipeline, chunk, settings, tally), tally)
-    yield from _given(pipeline.finish(), tally)
+    with ExitStack() as stack:
+        apart = stack.enter_context(CampaignsApart(settings.campaigns, settings.verdicts)) if processes > 1 else None
+        pipeline = Pipeline(settings, observer, apart)
+        tally = tally if tally is not None else Tally()
+        pipeline.learn(accounts)
+        for chunk in warm_up:
+            _feed(pipeline, chunk, settings, Tally())
+        pipeline.tell_anew()
+        for chunk in chunks:
+            yield from _given(_feed(pipeline, chunk, settings, tally), tally)
+        yield from _given(pipeline.finish(), tally)
+        if apart is not None:
+            yield from _given(apart.rest(), tally)
 
 
 def _feed(pipeline: Pipeline, chunk: list[bytes], settings: PipelineSettings, tally: Tally) -> list[Message]:

@@ -7,9 +7,12 @@ from functools import cache
 
 import msgspec
 import numpy as np
+import pytest
 
 from detector.account import AccountRecord
+from detector.errors import Unavailable
 from detector.finding import Finding
+from detector.runtime.apart import CampaignsApart
 from detector.runtime.replay import Tally, replay
 from tests.bench.settings import pipeline_settings
 from tests.test_pipeline import SETTINGS, findings_of, world
@@ -66,6 +69,28 @@ def test_the_findings_of_the_history_are_not_given_out_and_its_events_not_counte
     assert tally.events == len(lines) - middle
     whole = findings_of([])
     assert min(f.time_ms for f in second_half()) > min(f.time_ms for f in whole)
+
+
+@pytest.mark.parametrize("cut", [0, 2])
+def test_with_the_campaign_stage_in_a_process_of_its_own_the_findings_are_the_same(cut: int) -> None:
+    simulation, lines = world()
+    middle = len(lines) // 2 if cut else 0
+    history, chunks = [list(lines[:middle])] if cut else [], [list(lines[middle:][at::3]) for at in range(3)]
+    tallies = Tally(), Tally()
+    told = [
+        list(replay(chunks, simulation.accounts, SETTINGS, warm_up=history, tally=tally, processes=processes))
+        for processes, tally in enumerate(tallies, 1)
+    ]
+    assert told[0] == told[1] != []
+    assert tallies[0] == tallies[1]
+
+
+def test_a_campaign_stage_that_ends_before_its_time_is_told() -> None:
+    with CampaignsApart(SETTINGS.campaigns, SETTINGS.verdicts) as apart:
+        apart.absorb(0, [b"no record of ours"])
+        apart.drain(0)
+        with pytest.raises(Unavailable, match=r"campaign stage.*ended with 1"):
+            apart.rest()
 
 
 class Fashion:

@@ -1,0 +1,98 @@
+"""The campaign stage in a process of its own, for a replay on two cores: the same findings, one chunk later.
+
+    this process    chunk 1 ─► chunk 2 ─► chunk 3 ─►        decoding, accounts, links
+    the other                 campaigns 1 ─► campaigns 2    of what the links said
+
+Nothing flows back, so the stages work side by side. One chunk is under way at a time: who sends only when the other has
+answered never waits for one who waits for it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Self
+
+from detector.errors import Unavailable
+from detector.stages.campaigns import CampaignSettings
+from detector.stages.issuing import CampaignStage
+from detector.stores import Message
+from detector.verdict import VerdictPolicy
+
+
+class CampaignsApart:
+    """What a pipeline needs of the campaign stage; a context manager, which ends the process."""
+
+    def __init__(self, settings: CampaignSettings, policy: VerdictPolicy) -> None:
+        """Start the process, with the stage's one partition from nothing."""
+        new = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of ours hold
+        self._other, theirs = new.Pipe()
+        self._process = new.Process(target=_work, args=(theirs, settings, policy), daemon=True)
+        self._process.start()
+        theirs.close()  # so that its end is the end of what it sends
+        self._values: list[bytes] = []
+        self._under_way = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._other.close()
+        self._process.join()
+
+    def absorb(self, partition: int, values: list[bytes]) -> None:  # noqa: ARG002 - there is one
+        """Take records of the link stage."""
+        self._values += values
+
+    def drain(self, partition: int) -> tuple[dict[str, bytes | None], list[Message]]:  # noqa: ARG002
+        """Give on what was absorbed; return no rows, and what came of what was given on before."""
+        if not self._values:
+            return {}, []
+        found = self.rest()
+        self._send(self._values)
+        self._values, self._under_way = [], True
+        return {}, found
+
+    def rest(self) -> list[Message]:
+        """Return what comes of all that was given on and not answered yet."""
+        if not self._under_way:
+            return []
+        try:
+            found: list[Message] = self._other.recv()
+        except (EOFError, OSError):
+            self._ended()
+        self._under_way = False
+        return found
+
+    def tell_anew(self) -> None:
+        """Let every alert that is open be raised again; forget what came of what was absorbed before."""
+        self.drain(0)
+        self.rest()
+        self._send(None)
+
+    def _send(self, said: list[bytes] | None) -> None:
+        try:
+            self._other.send(said)
+        except OSError:
+            self._ended()
+
+    def _ended(self) -> None:
+        self._process.join()
+        raise Unavailable("the campaign stage", f"its process ended with {self._process.exitcode}")
+
+
+def _work(asks: Connection, settings: CampaignSettings, policy: VerdictPolicy) -> None:
+    """Be the other process: answer each list of records with what comes of it, until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks says when it is enough
+    stage = CampaignStage(settings, policy, durable=False)
+    stage.assign(0, {})
+    with suppress(EOFError, OSError):
+        while True:
+            values: list[bytes] | None = asks.recv()
+            if values is None:
+                stage.tell_anew()
+                continue
+            stage.absorb(0, values)
+            asks.send(stage.drain(0)[1])
