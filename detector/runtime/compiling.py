@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from detector.campaign import observation
 from detector.campaign.table import HashIndex
 from detector.decoders.scan import scan
 from detector.likeness import sketch
+from detector.stages import loops
+from detector.stages.steps import PAIR
 from detector.window.recent import IdSet
 
 
@@ -25,6 +28,10 @@ def compile_all() -> None:
     index.intern(keys, 1)
     scan([b"{}"])
     sketch(["a text"], 0)
+    one, pairs = np.zeros(1, np.int64), np.zeros(1, PAIR)
+    loops.spread(one, np.zeros(1, np.uint8), keys, (one, one, keys, one, one), one, one.copy(), pairs)
+    loops.add(pairs, one, pairs.copy(), 0)
+    loops.folded(one, keys, pairs, keys, np.empty(1, observation.PAIRS))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from detector.signals.canary import Canary
 from detector.stages.forgetting import Forgetting
 from detector.stages.pending import Pending
 from detector.stages.records import Records
-from detector.stages.steps import CLOSED, MODEL, PAIR, Sentences, Verdicts, joined, messages, nothing
+from detector.stages.steps import CLOSED, MODEL, PAIR, Rows, Sentences, Verdicts, joined, messages, nothing
 from detector.stores import Message, read_back
 from detector.window import activity, mixture, rest
 from detector.window.clock import UNSET, PartitionClock
@@ -47,6 +47,7 @@ from detector.window.recent import RecentIds
 
 OTHER_MODEL: Final = "other"
 _FIRST_CAPACITY: Final = 1024
+_NO_PAIRS: Final = np.zeros(0, PAIR)
 _COUNTED: Final = (
     *("events", "duplicate", "late", "ahead", "judged", "steps", "ids_passed_over", "models_dropped", "pairs_dropped"),
     "forgotten",
@@ -367,7 +368,7 @@ class AccountStage:
         state = self._partitions[partition]
         state.changed = True
         state.clock.clock_ms = max(state.clock.clock_ms, clock_ms)
-        self._advance({partition: [state.clock.clock_ms // self._settings.cadence_ms]}, np.zeros(0, PAIR))
+        self._advance({partition: [state.clock.clock_ms // self._settings.cadence_ms]}, {})
 
     def finish(self) -> None:
         """Close every open step, as if the clocks of all partitions had passed the last of them."""
@@ -391,10 +392,10 @@ class AccountStage:
         place[used] = rows
         return place[account]
 
-    def _count(self, batch: EventBatch, rows: I64, clock: I64, ahead: Mask) -> npt.NDArray[Any]:
-        """Add a batch without duplicates to the windows, in rounds; return what it shares."""
+    def _count(self, batch: EventBatch, rows: I64, clock: I64, ahead: Mask) -> dict[int, Rows]:
+        """Add a batch without duplicates to the windows, in rounds; return by partition what it shares."""
         if not len(batch):
-            return np.zeros(0, PAIR)
+            return {}
         back = self._forgetting.back(self._table, rows, clock)
         self._close(back[self._table["open_step"][back] >= 0])
         self._records.forget(back.tolist())
@@ -457,23 +458,25 @@ class AccountStage:
             used = set().union(*(state.pending.models() for state in self._partitions.values()))
             self._models = {value: name for value, name in self._models.items() if value in used}
 
-    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64, clock: I64) -> npt.NDArray[Any]:
+    def _pairs(self, batch: EventBatch, rows: I64, step: I64, at_ms: I64, clock: I64) -> dict[int, Rows]:
+        """Return by partition what the events share, of one kind after the other."""
+        from detector.stages import loops  # noqa: PLC0415 - numba costs a second and 100 MB
+
         links = links_of(batch)
         again, mixtures = mixture.mixtures_of(self._table, rows, mixture.templates_of(batch.sketches), clock)
         mixed = np.full(mixtures.size, LinkKind.MIXTURE, np.uint8)
         event = np.concatenate([np.arange(len(batch)), links.event, *[again] * mixture.BANDS])
         tokens = np.clip(np.nan_to_num(batch.output_tokens), 0, 1e12).astype(np.int64)
+        kind = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind, mixed])
+        value = np.concatenate([self._named(batch, step), links.value, mix(mixtures.T.ravel(), LinkKind.MIXTURE)])
+        partition = batch.partition.astype(np.int64)
+        ends = np.cumsum(np.bincount(partition[event]))
+        starts = np.append(0, ends[:-1])
         pairs = np.empty(len(event), PAIR)
-        pairs["row"], pairs["step"] = rows[event], step[event]
-        pairs["kind"] = np.concatenate([np.full(len(batch), MODEL, np.uint8), links.kind, mixed])
-        values = mix(mixtures.T.ravel(), LinkKind.MIXTURE)
-        pairs["value"] = np.concatenate([self._named(batch, step), links.value, values])
-        pairs["item"] = batch.sketches.text[event]
-        pairs["item"][: len(batch)] = 0
-        pairs["output_tokens"] = tokens[event]
-        pairs["first_ms"] = pairs["last_ms"] = at_ms[event]
-        pairs["count"] = 1
-        return pairs
+        columns = rows, step, batch.sketches.text, tokens, at_ms
+        loops.spread(event, kind, value, columns, partition, starts.copy(), pairs)
+        bounds = zip(starts.tolist(), ends.tolist(), strict=True)
+        return {number: pairs[start:end] for number, (start, end) in enumerate(bounds) if start < end}
 
     # -- judging and telling ----------------------------------------------------------------
 
@@ -579,7 +582,7 @@ class AccountStage:
             for number, strength, weight in score.strongest(self._signal_names, strengths, self._settings.reasons)
         )
 
-    def _advance(self, ticks: dict[int, list[int]], pairs: npt.NDArray[Any]) -> None:
+    def _advance(self, ticks: dict[int, list[int]], pairs: dict[int, Rows]) -> None:
         """Move the partitions' steps through `ticks`, closing what they leave behind."""
         for partition, steps in ticks.items():
             state = self._partitions[partition]
@@ -594,9 +597,9 @@ class AccountStage:
         self._is_open[self._open[due]] = False
         self._open = self._open[~due]
 
-        closed: list[npt.NDArray[Any]] = []
-        for partition, added in _split(pairs, self._partition[pairs["row"]], sorted(ticks)):
-            mine, state = added, self._partitions[partition]
+        closed: list[Rows] = []
+        for partition in sorted(ticks):
+            mine, state = pairs.get(partition, _NO_PAIRS), self._partitions[partition]
             if ticks[partition][0] < state.step:
                 state.deleted += [f"o{n}" for n in range(state.pending.chunks)]
                 state.pending.chunks = 0
@@ -611,7 +614,7 @@ class AccountStage:
             self._announce(ticks, closed)
             self._forget_models()
 
-    def _announce(self, ticks: dict[int, list[int]], closed: list[npt.NDArray[Any]]) -> None:
+    def _announce(self, ticks: dict[int, list[int]], closed: list[Rows]) -> None:
         facts = joined(self._facts, CLOSED)
         pairs = joined([*closed, *self._signups], PAIR)
         told = _joined(self._verdicts, len(self._signals))
@@ -641,15 +644,6 @@ def _by_partition(of: npt.NDArray[Any]) -> list[tuple[int, I64]]:
     order = np.argsort(partition, kind="stable")
     parts, starts = np.unique(partition[order], return_index=True)
     return list(zip(parts.tolist(), np.split(order, starts[1:]), strict=True))
-
-
-def _split(pairs: npt.NDArray[Any], partition: npt.NDArray[Any], partitions: list[int]) -> list[tuple[int, Any]]:
-    if len(partitions) == 1:
-        return [(partitions[0], pairs)]
-    order = np.argsort(partition.astype(np.int16), kind="stable")
-    pairs, partition = activity.rows_of(pairs, order), partition[order]
-    bounds = np.searchsorted(partition, [*partitions, partitions[-1] + 1]).tolist()
-    return [(p, pairs[start:end]) for p, start, end in zip(partitions, bounds, bounds[1:], strict=False)]
 
 
 def _capability(batch: EventBatch) -> I64:

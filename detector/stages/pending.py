@@ -24,7 +24,7 @@ import numpy.typing as npt
 from detector.campaign.link import mix
 from detector.campaign.table import HashIndex
 from detector.event import I64, U64, Mask
-from detector.stages.steps import FOLDS, MODEL, PAIR, joined
+from detector.stages.steps import MODEL, PAIR, joined
 from detector.window.activity import grown, rows_of
 
 Rows = npt.NDArray[Any]
@@ -68,7 +68,6 @@ class Pending:
         self._raw_size = self._size = 0
         self._index = HashIndex(FOLD_AT)
         self._folded = np.empty(0, PAIR)
-        self._sums = {name: np.empty(0, np.int64) for name in FOLDS}
         self._told = {name: np.empty(0, np.int64) for name in _TOLD}
 
     def __len__(self) -> int:
@@ -103,10 +102,7 @@ class Pending:
         return closed
 
     def _take(self) -> list[Rows]:
-        pairs = self._folded[: self._size]
-        for name, column in self._sums.items():
-            pairs[name] = column[: self._size]
-        taken = [pairs, *self._raw]
+        taken = [self._folded[: self._size], *self._raw]
         self._clear()
         return taken
 
@@ -114,12 +110,12 @@ class Pending:
         """Return what was added since the last drain, in terms of ids and names; None when nothing was."""
         self._fold()
         told = {name: column[: self._size] for name, column in self._told.items()}
-        changed = np.flatnonzero(self._sums["count"][: self._size] != told["count"])
+        changed = np.flatnonzero(self._folded["count"][: self._size] != told["count"])
         if not len(changed) and self.level == self._told_level:
             return None
         pairs = rows_of(self._folded, changed)
-        for name, column in self._sums.items():
-            pairs[name] = column[changed] - told[name][changed] if name in told else column[changed]
+        for name, column in told.items():
+            pairs[name] -= column[changed]
         self._all_told()
         rows, pairs["row"] = np.unique(pairs["row"], return_inverse=True)
         named = sorted(set(pairs["value"][pairs["kind"] == MODEL].tolist()))
@@ -147,12 +143,14 @@ class Pending:
     def _all_told(self) -> None:
         self._told_level = self.level
         for name, column in self._told.items():
-            column[: self._size] = self._sums[name][: self._size]
+            column[: self._size] = self._folded[name][: self._size]
 
     def _fold(self) -> None:
         """Bring what is raw into the table, and let the sample shrink until it fits."""
         if not self._raw:
             return
+        from detector.stages import loops  # noqa: PLC0415 - numba costs a second and 100 MB
+
         pairs = self._raw[0] if len(self._raw) == 1 else joined(self._raw, PAIR)
         self._raw, self._raw_size = [], 0
         if self.level:
@@ -160,34 +158,24 @@ class Pending:
             self.dropped += int(pairs["count"].sum()) - int(pairs["count"][kept].sum())
             pairs = rows_of(pairs, kept)
         at, new = self._index.intern(_identity(pairs), self._size)
-        self._append(rows_of(pairs, new))
-        more = np.ones(len(pairs), bool)  # what is new is there with what it brings
-        more[new] = False
-        for name, how in FOLDS.items():
-            how.at(self._sums[name], at[more], pairs[name][more].astype(np.int64))
+        end = self._size + len(new)
+        if end > len(self._folded):
+            self._folded = grown(self._folded, self._size, 2 * end)
+            self._told = {name: grown(column, self._size, 2 * end) for name, column in self._told.items()}
+        for column in self._told.values():
+            column[self._size : end] = 0
+        loops.add(pairs, at, self._folded, self._size)
+        self._size = end
         while self._size > self.most and self.level < _MOST_LEVEL:
             self.level += 1
             self._resample()
 
-    def _append(self, new: Rows) -> None:
-        end = self._size + len(new)
-        if end > len(self._folded):
-            self._folded = grown(self._folded, self._size, 2 * end)
-            self._sums = {name: grown(column, self._size, 2 * end) for name, column in self._sums.items()}
-            self._told = {name: grown(column, self._size, 2 * end) for name, column in self._told.items()}
-        self._folded.view(f"V{PAIR.itemsize}")[self._size : end] = new.view(f"V{PAIR.itemsize}")
-        for name, column in self._sums.items():
-            column[self._size : end] = new[name]
-        for column in self._told.values():
-            column[self._size : end] = 0
-        self._size = end
-
     def _resample(self) -> None:
         """Leave out of the table what is no longer in the sample."""
         kept: I64 = np.flatnonzero(sampled(self._folded[: self._size], self.level))
-        self.dropped += int(self._sums["count"][: self._size].sum() - self._sums["count"][kept].sum())
+        count = self._folded["count"][: self._size]
+        self.dropped += int(count.sum()) - int(count[kept].sum())
         self._folded = rows_of(self._folded, kept)
-        self._sums = {name: column[kept] for name, column in self._sums.items()}
         self._told = {name: column[kept] for name, column in self._told.items()}
         self._size = len(kept)
         self._index = HashIndex(max(FOLD_AT, len(kept)))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from detector.campaign import observation
 from detector.campaign.observation import Judged
-from detector.event import F32, I64, U64
+from detector.event import F32, I64, U64, places
 from detector.stores import Message
 from detector.window.activity import rows_of
 
@@ -49,7 +49,6 @@ _ACCOUNT_BITS: Final = np.uint64(26)
 _ACCOUNT_MASK: Final = np.uint64((1 << 26) - 1)
 _KIND_BITS: Final = np.uint64(5)
 _KIND_MASK: Final = np.uint64((1 << 5) - 1)
-_NO_ITEM: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 _PLACES_EACH: Final = 8  # a table with a place for every (row, step) is faster than a search where so few are empty
 _PLACES: Final = 100_000
@@ -65,51 +64,6 @@ class Verdicts:
     score: F32
     strengths: F32
     because: tuple[Sentences, ...]
-
-
-def _order(key: U64, value: U64, item: U64) -> I64:
-    """Return an order by (key, value, item).
-
-    One sort of 64-bit numbers is several times faster than a sort by three columns, so the key is filled
-    up with the first bits of the value, and only runs that this leaves undecided are sorted again.
-    """
-    room = 64 - int(key.max()).bit_length()
-    packed = (key << np.uint64(room)) | (value >> np.uint64(64 - room)) if 0 < room < 64 else key
-    order = np.argsort(packed)
-    rank = _ranks(packed[order])
-    for column in (value, item):
-        order, rank = _refined(order, rank, column)
-    return order
-
-
-def _ranks(ordered: U64) -> U64:
-    """Number the runs of equal entries, from 0."""
-    return np.cumsum(np.append(False, ordered[1:] != ordered[:-1])[: len(ordered)]).astype(np.uint64)
-
-
-def _refined(order: I64, rank: U64, column: U64) -> tuple[I64, U64]:
-    """Sort each run of equal `rank` by a column; return the order, and ranks that tell apart what it tells apart.
-
-    Again by one sort of 64-bit numbers, run and first bits of the column, and only what needs it.
-    """
-    ordered = column[order]
-    differs = (rank[1:] == rank[:-1]) & (ordered[1:] != ordered[:-1])
-    if not differs.any():
-        return order, rank
-    run = np.zeros(int(rank[-1]) + 1, bool)
-    run[rank[1:][differs]] = True
-    among = np.flatnonzero(run[rank.astype(np.int64)])
-    runs, mine = rank[among], ordered[among]
-    bits = np.uint64(int(rank[-1]).bit_length())
-    packed = (runs << (np.uint64(64) - bits)) | (mine >> bits)
-    place = np.argsort(packed)
-    packed, ordered[among] = packed[place], mine[place]
-    if ((packed[1:] == packed[:-1]) & (mine[place[1:]] != mine[place[:-1]])).any():
-        place = np.lexsort((mine, runs))
-        ordered[among] = mine[place]
-    order[among] = order[among][place]
-    change = (rank[1:] != rank[:-1]) | (ordered[1:] != ordered[:-1])
-    return order, np.cumsum(np.append(False, change)).astype(np.uint64)
 
 
 def starts_of(*columns: Rows) -> I64:
@@ -231,35 +185,20 @@ class _Finder:
 def folded(key: U64, pairs: Rows) -> tuple[U64, Rows]:
     """Return one row (dtype observation.PAIRS; `account` left open) for each (key, value) of the pairs, in that order.
 
-    The key ends in the pair's kind. Most rows are one pair, so only the others are summed.
+    One sort of 64-bit numbers is several times faster than a sort by two columns, so the key is filled up with the
+    first bits of the value, and the loop sorts again what this leaves undecided. The key ends in the pair's kind.
     """
     if not len(pairs):
         return key, np.zeros(0, observation.PAIRS)
-    value, item = np.ascontiguousarray(pairs["value"]), np.ascontiguousarray(pairs["item"])
-    order = _order(key, value, item)
-    key, item = key[order], item[order]
-    starts = starts_of(key, value[order])
-    sizes = np.diff(np.append(starts, len(order)))
-    several, among = np.flatnonzero(sizes > 1), np.flatnonzero(np.repeat(sizes > 1, sizes))
-    begins = np.cumsum(sizes[several]) - sizes[several]
-    heads, others = rows_of(pairs, order[starts]), rows_of(pairs, order[among])
-    rows = np.zeros(len(starts), observation.PAIRS)
-    rows["kind"], rows["value"], rows["item"] = heads["kind"], heads["value"], heads["item"]
-    rows["items"] = heads["item"] != 0
-    for name in FOLDS:
-        rows[name] = heads[name]
-    if len(several):
-        for name, how in FOLDS.items():
-            rows[name][several] = how.reduceat(others[name], begins)
-        items = item[among]
-        new = items != 0
-        again = items[1:] == items[:-1]
-        again[begins[1:] - 1] = False
-        new[1:] &= ~again
-        least = np.minimum.reduceat(np.where(items == 0, _NO_ITEM, items), begins)
-        rows["item"][several] = np.where(least == _NO_ITEM, np.uint64(0), least)
-        rows["items"][several] = np.add.reduceat(new.astype(np.int32), begins)
-    return key[starts], rows
+    from detector.stages import loops  # noqa: PLC0415 - numba costs a second and 100 MB
+
+    room = 64 - int(key.max()).bit_length()
+    packed = (key << np.uint64(room)) | (pairs["value"] >> np.uint64(64 - room)) if 0 < room < 64 else key
+    order = np.argsort(packed)
+    first, rows = loops.folded(
+        order, packed[order], pairs, places(pairs["item"], 1 << 63), np.empty(len(pairs), observation.PAIRS)
+    )
+    return key[first], rows
 
 
 def _between(judged: Judged, start: int, end: int) -> Judged:
@@ -295,6 +234,3 @@ def joined(parts: Sequence[Rows], dtype: np.dtype[Any]) -> Rows:
     """Return structured arrays one after the other; as plain bytes, for numpy would copy field by field."""
     plain = f"V{dtype.itemsize}"
     return np.concatenate([np.zeros(0, plain), *(part.view(plain) for part in parts)]).view(dtype)
-
-
-FOLDS: Final = {"count": np.add, "output_tokens": np.add, "first_ms": np.minimum, "last_ms": np.maximum}
