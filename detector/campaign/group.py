@@ -36,6 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -75,7 +76,7 @@ class Reading:
     sample: int | None = None  # accounts it was read off, where that is not all of them
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GroupColumns:
     """A group: L links, E edges (`link`, `account` index the group's links and its A accounts)."""
 
@@ -99,6 +100,11 @@ class GroupColumns:
     harvest_labels: F64  # [A] share of the account's labelled requests that extract, grade or generate; NaN unknown
     young_share: float
     newborn: bool  # its words are new, and its accounts are not young
+
+    @cached_property
+    def asked(self) -> F64:
+        """[A] requests through the group's links: several readings begin with that."""
+        return through(self.account, self.kind[self.link], self.count, len(self.age))
 
 
 def components(
@@ -142,9 +148,10 @@ def components(
     # an identity link goes to the component in which most of its accounts have content
     member: Any = sparse.csr_array((ones[said], (account[said], label[link[said]])), (accounts, links))
     member.data = np.minimum(member.data, 1)
-    votes: Any = (matrix @ member).tocsr()
-    for row in np.flatnonzero(identity).tolist():
-        begin, end = votes.indptr[row], votes.indptr[row + 1]
+    rows = np.flatnonzero(identity)
+    votes: Any = (matrix[rows] @ member).tocsr()
+    for place, row in enumerate(rows.tolist()):
+        begin, end = votes.indptr[place], votes.indptr[place + 1]
         if begin < end:
             best = begin + int(np.lexsort((votes.indices[begin:end], -votes.data[begin:end]))[0])
             if votes.data[best] >= max(least_shared, overlap * size[row]):
@@ -205,15 +212,18 @@ def _merged(label: I64, row: I64, col: I64) -> I64:
     return np.asarray(csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
 
 
-def few_each(account: U64, link: U64) -> I64:
+def few_each(account: I64 | I32, link: U64) -> I64:
     """Return the places of the edges that are among the MOST_LINKS_EACH of their account with the lowest link values.
 
     Comparing links two by two costs the square of it, and what the same accounts share is among the lowest of all.
     """
-    order = np.lexsort((link, account))
-    starts = np.flatnonzero(np.r_[True, account[order][1:] != account[order][:-1]])
+    few = np.bincount(account)[account] <= MOST_LINKS_EACH
+    many = np.flatnonzero(~few)
+    order = many[np.lexsort((link[many], account[many]))]
+    starts = np.flatnonzero(np.diff(account[order], prepend=-1))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    return np.sort(order[rank < MOST_LINKS_EACH])
+    few[order[rank < MOST_LINKS_EACH]] = True
+    return np.flatnonzero(few)
 
 
 def _beyond_chance(shared: I64, of: I64, chance: F64) -> Mask:
@@ -228,9 +238,9 @@ def ramp(value: float, none_at: float, full_at: float) -> float:
     return float(min(1.0, max(0.0, (value - none_at) / (full_at - none_at))))
 
 
-def attributed(group: GroupColumns) -> F64:
-    """Return for each account how many requests went through the group's links."""
-    return through(group.account, group.kind[group.link], group.count, len(group.age))
+def _through(group: GroupColumns, edges: Mask) -> F64:
+    kind = group.kind[group.link[edges]]
+    return through(group.account[edges], kind, group.count[edges], len(group.age))
 
 
 def typical(group: GroupColumns) -> tuple[float, float]:
@@ -255,7 +265,7 @@ def in_common(group: GroupColumns) -> tuple[int, int, float]:
     A mixed account mostly asks for other things; the share is the median of theirs.
     An operator who resells access serves unrelated customers with the same accounts: those customers are no part of it.
     """
-    asked = attributed(group)
+    asked = group.asked
     share = np.minimum(1.0, asked / np.maximum(group.requests, 1))
     mixed = share[share < MIXED_BELOW]
     return int(asked.sum()), len(mixed), float(np.median(mixed)) if len(mixed) else 0.0
@@ -356,12 +366,11 @@ def _wrapped(group: GroupColumns) -> float:
     pieces = int((group.kind == LinkKind.FRAGMENT).sum())
     if pieces < LEAST_PIECES or group.count[piece].sum() > MOST_SAID * piece.sum():
         return 0.0
-    total = attributed(group).sum()
+    total = group.asked.sum()
     begun = np.isin(kind, [LinkKind.TEXT, LinkKind.TEMPLATE, LinkKind.HEAD])
-    opened, said = (
-        through(group.account[which], kind[which], group.count[which], len(group.age)).sum() for which in (begun, piece)
-    )
-    return float(said / total) if opened < BEGUN * total else 0.0
+    if _through(group, begun).sum() >= BEGUN * total:
+        return 0.0
+    return float(_through(group, piece).sum() / total)
 
 
 def _evenness(group: GroupColumns) -> Reading:
@@ -370,7 +379,7 @@ def _evenness(group: GroupColumns) -> Reading:
     One customer who asks a thousand times for what ends alike does not make a campaign uneven, nor does one account
     that the operator lets run: where people share a prompt, many more of them ask much.
     """
-    counts = attributed(group)
+    counts = group.asked
     first = np.full(len(group.age), np.iinfo(np.int64).max)
     np.minimum.at(first, group.account, group.first_ms)
     begin, end = int(group.first_ms.min()), int(group.last_ms.max())
@@ -400,7 +409,7 @@ def evenness(excess: float) -> float:
 
 
 def _concentration(group: GroupColumns) -> Reading:
-    share = float(np.median(np.minimum(1.0, attributed(group) / np.maximum(group.requests, 1))))
+    share = float(np.median(np.minimum(1.0, group.asked / np.maximum(group.requests, 1))))
     return Reading(
         "concentration",
         ramp(share, 0.2, 0.8),

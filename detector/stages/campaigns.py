@@ -35,7 +35,6 @@ from detector.campaign.evolve import (
 from detector.campaign.group import (
     GroupColumns,
     Reading,
-    attributed,
     components,
     few_each,
     in_common,
@@ -263,7 +262,7 @@ class CampaignPartition:
         """Group free links by their accounts, given their edges; return the campaigns with news."""
         if not len(edges):
             return set()
-        edges = edges[few_each(self.edges["account"][edges], self.edges["link"][edges])]
+        edges = edges[few_each(self.edges["who"][edges], self.edges["link"][edges])]
         link_rows, link = numbered(self.edges["of"][edges], len(self.links))
         _, account = self.tables.people(edges)
         label = components(link, account, self.links["kind"][link_rows])
@@ -334,7 +333,7 @@ class CampaignPartition:
         edges = self.tables.edges_of(part.links)
         own = edges[np.isin(self.edges["who"][edges], part.accounts)]
         group, _, readings = self._read(edges, own, step_ms)
-        return severity(confidence(readings, self.settings.weights), readings, int(attributed(group).sum()))
+        return severity(confidence(readings, self.settings.weights), readings, int(group.asked.sum()))
 
     def _leave(self, old: Campaign, part: Part, loud: Severity, step: int, step_ms: int) -> Campaign:
         """Found a campaign on a part of another one, whose members leave that, and hear of it anew."""
@@ -374,7 +373,7 @@ class CampaignPartition:
             score = confidence(readings, s.weights)
             if score < s.watch_at:
                 return 0
-            loud = severity(score, readings, int(attributed(group).sum()))
+            loud = severity(score, readings, int(group.asked.sum()))
             holding = self._holding(keys)
             if loud != "watch" and (old := outgrown([c for c in holding if c.severity == "watch"], accounts)):
                 return self._take_over(old, edges, link_rows)
@@ -455,14 +454,13 @@ class CampaignPartition:
             campaign.newborn = group.newborn
         if members:
             campaign.asked, campaign.mixed, campaign.mixed_share = in_common(members)
-        asked = attributed(group)
         campaign.typical, campaign.pace = typical(members or group)
         campaign.score = confidence(campaign.readings, self.settings.weights)
         campaign.read_ms, campaign.read_at_edges = step_ms, len(edges)
         if campaign.severity == "watch" and campaign.score < LET_GO_AT * self.settings.watch_at:
             self._dissolve(campaign, step_ms)
         else:
-            self._escalate(campaign, severity(campaign.score, campaign.readings, int(asked.sum())), step_ms)
+            self._escalate(campaign, severity(campaign.score, campaign.readings, int(group.asked.sum())), step_ms)
 
     def _read(self, edges: I64, own: I64, step_ms: int) -> tuple[GroupColumns, GroupColumns | None, list[Reading]]:
         """Return the group of these edges, its members, whose edges are `own`, and how it reads."""

@@ -30,6 +30,7 @@ _LINK_COLUMNS: Final = (
 _EDGE_COLUMNS: Final = ("count", "items", "output_tokens", "first_ms", "last_ms")
 HOUR_MS: Final = 3_600_000
 _SORTED_EACH: Final = 32  # one row in so many is found sooner by sorting them than by looking at all
+_LOOKED_UP: Final = 16  # of more than one row in so many it is sooner to look at all
 MOST_READ: Final = 1_000  # groups at a time
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _ASKED: Final = [int(kind) for kind in ASKED]
@@ -245,7 +246,8 @@ class CandidateTables:
         """
         groups, people = int(label.max()) + 1, int(account.max()) + 1
         uses = np.bincount(of, count, groups).astype(np.int64)
-        size = np.bincount(np.unique(of * people + account) // people, minlength=groups)
+        pairs = np.sort(of * people + account)
+        size = np.bincount(pairs[np.diff(pairs, prepend=-1) > 0] // people, minlength=groups)
         before, read_ms = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
         np.maximum.at(before, label, self.links["read_uses"][link_rows])
         np.maximum.at(read_ms, label, self.links["read_ms"][link_rows])
@@ -340,6 +342,8 @@ class _RowsBy:
         wanted[values] = True
         old = values[values < len(self._starts) - 1]
         begin, count = self._starts[old], self._starts[old + 1] - self._starts[old]
+        if _LOOKED_UP * count.sum() > self._indexed:
+            return np.flatnonzero(wanted[column])
         place = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
         later = self._indexed + np.flatnonzero(wanted[column[self._indexed :]])
         return np.concatenate([_ascending(self._order[place], self._indexed), later])

@@ -36,7 +36,7 @@ SEVERAL_OF: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """A accounts with edges to a campaign's links."""
+    """A accounts in no campaign, with edges to this one's links."""
 
     rows: I64  # of the accounts
     first_ms: I64  # first use of these links
@@ -60,6 +60,7 @@ def joining(
     An operator who has aged accounts, works unevenly, or paraphrases all of it, has many such accounts; one or two
     among hundreds of plain ones have the words for reasons of their own.
     """
+    edges = edges[tables.accounts["campaign"][tables.edges["who"][edges]] == 0]
     link, columns = tables.edges["of"][edges], tables.edges
     rows, index = tables.people(edges)
     first = np.full(len(rows), np.iinfo(np.int64).max)
@@ -79,7 +80,6 @@ def joining(
         share_of_established=campaign.least_share,
         resold=campaign.resold,
     )
-    joins &= tables.accounts["campaign"][rows] == 0
     asked = through(index, tables.links["kind"][link], columns["count"][edges], len(rows))
     mine = np.flatnonzero(joins)
     manner[mine[_at_once(tables, rows[mine], asked[mine], step_ms)]] = Manner.AT_ONCE

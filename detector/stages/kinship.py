@@ -124,7 +124,7 @@ def in_two(tables: CandidateTables, campaign: Campaign, step_ms: int, least: int
     holds = (links["owner"] == campaign.number) & ~np.isin(links["kind"], _IDENTITY)
     edges = tables.edges_of(np.flatnonzero(holds | np.isin(links["kind"], _PAID)))
     edges = edges[tables.accounts["campaign"][tables.edges["who"][edges]] == campaign.number]
-    edges = edges[few_each(tables.edges["account"][edges], tables.edges["link"][edges])]
+    edges = edges[few_each(tables.edges["who"][edges], tables.edges["link"][edges])]
     link_rows, link = numbered(tables.edges["of"][edges], len(links))
     rows, account = tables.people(edges)
     count, first_ms, last_ms = (tables.edges[name][edges] for name in ("count", "first_ms", "last_ms"))

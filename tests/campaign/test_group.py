@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from detector.campaign.group import (
     GroupColumns,
     Reading,
-    attributed,
     components,
     few_each,
     in_common,
@@ -45,7 +44,7 @@ def on(link: int, accounts: range) -> list[Edge]:
 
 def test_of_an_account_with_endless_links_those_of_the_lowest_values_are_compared() -> None:
     rng = np.random.default_rng(1)
-    link, account = rng.permutation(2_000).astype(np.uint64), np.repeat(np.array([7, 3], np.uint64), 1_000)
+    link, account = rng.permutation(2_000).astype(np.uint64), np.repeat(np.array([7, 3]), 1_000)
     few = np.r_[few_each(account[:10], link[:10]), few_each(account, link)]
     assert few[:10].tolist() == list(range(10))
     for one in (3, 7):
@@ -400,11 +399,11 @@ def test_extraction_stands_out_from_ordinary_questions() -> None:
 
 def test_requests_through_links_of_one_kind_add_up_and_of_several_kinds_are_the_same_requests() -> None:
     counts = {(0, 0): 3, (1, 0): 4, (2, 0): 6, (0, 1): 1}
-    assert attributed(group([T, T, H], counts)).tolist() == [7, 1]
+    assert group([T, T, H], counts).asked.tolist() == [7, 1]
 
 
 def test_the_four_fragments_of_a_prompt_are_one_request() -> None:
-    assert attributed(group([F] * 4, {(link, 0): 5 for link in range(4)})).tolist() == [5]
+    assert group([F] * 4, {(link, 0): 5 for link in range(4)}).asked.tolist() == [5]
 
 
 COUNTS = st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 30)), st.integers(1, 50), min_size=1, max_size=60)
