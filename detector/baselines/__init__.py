@@ -16,7 +16,7 @@ from typing import Final
 from detector.baselines.duplicate_prompts import duplicate_prompts
 from detector.baselines.mmd import KernelTest
 from detector.baselines.rate_limit import RateLimit
-from detector.baselines.requests import Baseline, Flag, RequestReader, Requests
+from detector.baselines.requests import Baseline, Flag, Reader, RequestReader, Requests
 from detector.baselines.shared_address import shared_address
 from detector.baselines.shared_beginning import shared_beginning
 from detector.baselines.synchrotrap import SynchroTrap
@@ -32,4 +32,4 @@ BASELINES: Final[tuple[Callable[[], Baseline], ...]] = (
     KernelTest,
 )
 
-__all__ = ["BASELINES", "Baseline", "Flag", "RequestReader", "Requests"]
+__all__ = ["BASELINES", "Baseline", "Flag", "Reader", "RequestReader", "Requests"]

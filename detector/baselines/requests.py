@@ -62,6 +62,17 @@ class Baseline(Protocol):
         """Return what can be said only when the stream has ended."""
 
 
+class Reader(Protocol):
+    """Turns lines into `Requests`."""
+
+    @property
+    def account_ids(self) -> list[str]:
+        """The accounts that came so far, by their number."""
+
+    def read(self, lines: Sequence[bytes]) -> Requests:
+        """Return the columns of the next lines."""
+
+
 class _Line(msgspec.Struct, gc=False):
     id: str
     time_ms: int
@@ -78,7 +89,8 @@ class RequestReader:
     """Turns lines into `Requests`, numbering accounts as they come and dropping redelivered ids.
 
     An id that comes again within the last `remembered` to twice as many is dropped, and so is a line
-    that is no event: the same happens in the detector, and a metric there says so.
+    that is no event: the same happens in the detector, and a metric there says so. Without `text` there is only what
+    a score needs: account, time and label.
     """
 
     def __init__(self, *, text: bool = True, remembered: int = 200_000) -> None:
@@ -93,18 +105,25 @@ class RequestReader:
     def read(self, lines: Sequence[bytes]) -> Requests:
         """Return the columns of the lines that are events and new."""
         events = [e for line in lines if (e := self._event(line)) is not None]
-        texts = [e.prompt_text if self._text else None for e in events]
+        account = np.array([self._account(e.account_id) for e in events], np.int32)
+        time_ms = np.array([e.time_ms for e in events], np.int64)
+        harvest = np.array([_HARVEST.get(e.x_truth, -1) for e in events], np.int8)
+        if not self._text:
+            unknown, missing = np.zeros(len(events), np.uint64), np.full(len(events), np.nan, np.float32)
+            no_hashes, no_numbers = (unknown, unknown, unknown), (missing, missing, missing)
+            return Requests(account, time_ms, harvest, *no_hashes, *no_numbers, np.zeros((len(events), 0), np.float32))
+        texts = [e.prompt_text for e in events]
         return Requests(
-            account=np.array([self._account(e.account_id) for e in events], np.int32),
-            time_ms=np.array([e.time_ms for e in events], np.int64),
-            harvest=np.array([_HARVEST.get(e.x_truth, -1) for e in events], np.int8),
+            account,
+            time_ms,
+            harvest,
             prompt=np.array([_hash(t) for t in texts], np.uint64),
             beginning=np.array([_hash(t and t[:BEGINNING_CHARS]) for t in texts], np.uint64),
             prefix=np.array([_hash(_prefix(e.ip)) for e in events], np.uint64),
             input_tokens=_floats([e.input_tokens for e in events]),
             output_tokens=_floats([e.output_tokens for e in events]),
             cached_tokens=_floats([e.cache_read_tokens for e in events]),
-            triples=_triples(texts) if self._text else np.full((len(events), 0), np.nan, np.float32),
+            triples=_triples(texts),
         )
 
     def _event(self, line: bytes) -> _Line | None:

@@ -85,7 +85,8 @@ class CampaignsApart:
 
 def _work(asks: Connection, settings: CampaignSettings, policy: VerdictPolicy) -> None:
     """Be the other process: answer each list of records with what comes of it, until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks says when it is enough
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # who asks says when it is enough, or is gone
     stage = CampaignStage(settings, policy, durable=False)
     stage.assign(0, {})
     with suppress(EOFError, OSError):

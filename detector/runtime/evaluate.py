@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from detector.account import AccountRecord
-from detector.baselines import BASELINES, Baseline, Flag, RequestReader, Requests
+from detector.baselines import BASELINES, Baseline, Flag, Reader, RequestReader, Requests
 from detector.errors import InputError
 from detector.finding import Finding
 from detector.pipeline import PipelineSettings
@@ -67,6 +67,7 @@ def compare(
     detect: Detect,
     *,
     baselines: Sequence[Callable[[], Baseline]] = BASELINES,
+    reader: Reader | None = None,
     scenario: str = "",
     seed: int = 0,
 ) -> list[ScoreCard]:
@@ -74,10 +75,11 @@ def compare(
 
     `detect` takes the chunks and gives the findings in order, reading on as it is asked. The
     detector's own speed is measured without the time of the baselines; its memory only where there are
-    none, because they share the process.
+    none, because they share the process. `reader` reads each chunk for the cards, where that is done elsewhere.
     """
     with tempfile.TemporaryFile(prefix="detector-evaluate-") as ledger:
-        watch = _Watch(events, Truth(truth), [make() for make in baselines], ledger)
+        reader = reader or RequestReader(text=bool(baselines))
+        watch = _Watch(events, reader, Truth(truth), [make() for make in baselines], ledger)
         ours, alone = Flags(watch.truth), Flags(watch.truth)
         memory, started = _peak_bytes(), time.perf_counter()
         for finding in detect(watch):
@@ -109,13 +111,15 @@ def compare(
 class _Watch:
     """The chunks, noting what the score cards need as they pass."""
 
-    def __init__(self, events: Chunks, truth: Truth, baselines: Sequence[Baseline], ledger: IO[bytes]) -> None:
+    def __init__(
+        self, events: Chunks, reader: Reader, truth: Truth, baselines: Sequence[Baseline], ledger: IO[bytes]
+    ) -> None:
         self.truth = truth
         self.baselines = baselines
         self.flags = [Flags(truth) for _ in baselines]
         self.seconds = 0.0
         self._events = iter(events)
-        self._reader = RequestReader(text=bool(baselines))
+        self._reader = reader
         self._ledger = ledger
 
     @property

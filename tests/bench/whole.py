@@ -2,11 +2,11 @@
 
     python -m tests.bench.whole [--scenario april-june] [--scale 1.0] [--days 45] [--seed 208]
 
-A process beside this one simulates the stream, text and all, and counts the truth; it is read as it is made and never
-stored. The campaign stage has a third. `replay` is the time of this process, waiting for the simulator left out. At
-the end the last word of the campaign's loudest finding is compared with the truth: accounts, exchanges, the first and
-the last of them, and the capabilities that they aim at. Exit code 1 when one is off by more than 2 %, of the days that
-it lasted for a date.
+A process beside this one simulates the stream, text and all, counts the truth and reads what the score needs; it is
+read as it is made and never stored. The campaign stage has a third. `replay` is the time of this process, waiting for
+the simulator left out. At the end the last word of the campaign's loudest finding is compared with the truth: accounts,
+exchanges, the first and the last of them, and the capabilities that they aim at. Exit code 1 when one is off by more
+than 2 %, of the days that it lasted for a date.
 Ctrl-C or `kill` ends the stream where it is, and what was read until then is compared.
 """
 
@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from detector.baselines import RequestReader, Requests
 from detector.campaign.evolve import RANK
 from detector.campaign.observation import CAPABILITIES
 from detector.finding import Finding
@@ -79,18 +80,21 @@ class Asked:
 def _made(simulation: Simulation, asked: Asked, to: Connection, enough: Event) -> None:
     """In a process of its own: send every chunk of lines until it is enough, and at the end what was counted."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the reader says when it is enough
+        signal.signal(number, signal.SIG_IGN)  # who receives them says when it is enough
+    reader, known = RequestReader(text=False), 0
     for lines in simulation.chunks():
         if enough.is_set():
             break
         asked.count(lines)
         to.send_bytes(b"\n".join(lines))
+        to.send((reader.read(lines), reader.account_ids[known:]))
+        known = len(reader.account_ids)
     to.send_bytes(b"")
     to.send(asked)
 
 
 class Stream:
-    """The chunks of a stream that another process makes; `asked` is known behind the last of them."""
+    """The chunks of a stream that another process makes and reads; `asked` is known behind the last of them."""
 
     def __init__(self, simulation: Simulation, harvesters: set[str]) -> None:
         self._from, self._to = multiprocessing.Pipe(duplex=False)
@@ -99,8 +103,10 @@ class Stream:
         given = simulation, Asked(harvesters), self._to, self._enough
         self._maker = forked.Process(target=_made, args=given, daemon=True)
         self.asked = Asked(harvesters)
+        self.account_ids: list[str] = []
         self.events = 0
         self.waited_seconds = 0.0
+        self._read: Requests
 
     def __iter__(self) -> Iterator[list[bytes]]:
         self._maker.start()
@@ -110,9 +116,15 @@ class Stream:
         while joined := self._next():
             lines = joined.split(b"\n")
             self.events += len(lines)
+            self._read, new = self._from.recv()
+            self.account_ids += new
             yield lines
         self.asked = self._from.recv()
         self._maker.join()
+
+    def read(self, lines: Sequence[bytes]) -> Requests:
+        """Return what the score needs of the chunk that was just given out: it was read when it was made."""
+        return self._read
 
     def _next(self) -> bytes:
         began = time.perf_counter()
@@ -157,7 +169,9 @@ def main(arguments: list[str]) -> int:
                     last[finding.subject] = finding
                 yield finding
 
-        card = compare(shown(), truth, found, baselines=(), scenario=options.scenario, seed=options.seed)[0]
+        card = compare(
+            shown(), truth, found, baselines=(), reader=stream, scenario=options.scenario, seed=options.seed
+        )[0]
     _say(console, stream, began)
     console.print(_figures(card, stream, time.perf_counter() - began))
     loudest = max(last.values(), key=lambda f: (RANK[f.severity], f.accounts_total), default=None)
