@@ -100,8 +100,9 @@ class HashIndex:
         A key that is gone keeps its slot, because others are found beyond it: it is met again or goes with the
         next rebuilding, and counts as used until then.
         """
-        taken = np.flatnonzero(self._keys)  # a slot in several, so it is worth finding them first
-        self._rows[taken] = np.append(renumbered, -1).astype(np.int32)[self._rows[taken]]
+        from detector.campaign import passes  # noqa: PLC0415
+
+        passes.renumber(self._keys, self._rows, renumbered.astype(np.int32))
         if len(self._keys) > _FIRST_CAPACITY + 16 * int((renumbered >= 0).sum()):
             self._rebuild(0)
 

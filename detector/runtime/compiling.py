@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from detector.campaign import observation
+from detector.campaign.rows import RowsBy
 from detector.campaign.table import HashIndex
 from detector.decoders.scan import scan
 from detector.likeness import sketch
@@ -26,6 +27,9 @@ def compile_all() -> None:
     index.insert(keys, np.array([0]))
     index.lookup(keys)
     index.intern(keys, 1)
+    index.renumber(np.array([0]))
+    RowsBy()(np.zeros(1, np.int64), np.array([0]), 1)
+    RowsBy()(np.zeros(1, np.int32), np.array([0]), 1)
     scan([b"{}"])
     sketch(["a text"], 0)
     one, pairs = np.zeros(1, np.int64), np.zeros(1, PAIR)

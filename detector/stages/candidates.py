@@ -19,6 +19,7 @@ from detector.campaign.group import GroupColumns
 from detector.campaign.link import ASKED, IDENTITY, WORDS, mix
 from detector.campaign.membership import through
 from detector.campaign.observation import CAPABILITIES, AccountFacts, LinkKind
+from detector.campaign.rows import RowsBy
 from detector.campaign.table import Table, cut
 from detector.event import F64, I8, I32, I64, LABELS, U64, Mask, hash64
 from detector.stages.conduct import COLUMNS
@@ -29,8 +30,6 @@ _LINK_COLUMNS: Final = (
 )
 _EDGE_COLUMNS: Final = ("count", "items", "output_tokens", "first_ms", "last_ms")
 HOUR_MS: Final = 3_600_000
-_SORTED_EACH: Final = 32  # one row in so many is found sooner by sorting them than by looking at all
-_LOOKED_UP: Final = 16  # of more than one row in so many it is sooner to look at all
 MOST_READ: Final = 1_000  # groups at a time
 _IDENTITY: Final = [int(kind) for kind in IDENTITY]
 _ASKED: Final = [int(kind) for kind in ASKED]
@@ -107,7 +106,7 @@ class CandidateTables:
             first_ms="<i8",
             last_ms="<i8",
         )
-        self._by_link, self._by_account = _RowsBy(), _RowsBy()
+        self._by_link, self._by_account = RowsBy(), RowsBy()
 
     def learn(self, facts: AccountFacts, step_ms: int) -> I64:
         """Take over what is known of accounts; return their rows."""
@@ -308,7 +307,7 @@ class CandidateTables:
             self.ids = [name for name, held in zip(self.ids, stay.tolist(), strict=True) if held]
             edges["who"][:] = accounts.compact(stay)[edges["who"]]
         links["used"][:] = np.bincount(edges["of"], minlength=len(links))
-        self._by_link, self._by_account = _RowsBy(), _RowsBy()
+        self._by_link, self._by_account = RowsBy(), RowsBy()
         return gone
 
     def dump(self) -> dict[str, bytes]:
@@ -320,42 +319,7 @@ class CandidateTables:
         self.ids = ids
         for name in ("accounts", "links", "edges"):
             getattr(self, name).load(parts[name])
-        self._by_link, self._by_account = _RowsBy(), _RowsBy()
-
-
-class _RowsBy:
-    """Where each value of a column of small numbers stands; rows are appended, and never change."""
-
-    def __init__(self) -> None:
-        """Know of no row."""
-        self._indexed = 0
-        self._order = np.zeros(0, np.int64)
-        self._starts = np.zeros(1, np.int64)
-
-    def __call__(self, column: I32, values: I64, most: int) -> I64:
-        """Return the rows of a column that hold any of some distinct values below `most`, ascending."""
-        if len(column) > self._indexed + self._indexed // 8:
-            self._order = np.argsort(column, kind="stable")
-            self._starts = np.cumsum(np.r_[0, np.bincount(column, minlength=most)])
-            self._indexed = len(column)
-        wanted = np.zeros(most, np.bool_)
-        wanted[values] = True
-        old = values[values < len(self._starts) - 1]
-        begin, count = self._starts[old], self._starts[old + 1] - self._starts[old]
-        if _LOOKED_UP * count.sum() > self._indexed:
-            return np.flatnonzero(wanted[column])
-        place = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
-        later = self._indexed + np.flatnonzero(wanted[column[self._indexed :]])
-        return np.concatenate([_ascending(self._order[place], self._indexed), later])
-
-
-def _ascending(rows: I64, size: int) -> I64:
-    """Return distinct rows of a table of `size` rows in their order; many are counted rather than sorted."""
-    if _SORTED_EACH * len(rows) < size:
-        return np.sort(rows)
-    there = np.zeros(size, np.bool_)
-    there[rows] = True
-    return np.flatnonzero(there)
+        self._by_link, self._by_account = RowsBy(), RowsBy()
 
 
 def numbered(rows: I64 | I32, size: int) -> tuple[I64, I64]:

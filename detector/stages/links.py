@@ -29,6 +29,7 @@ from detector.campaign.candidate import CandidateLinks, Candidates, Edges
 from detector.campaign.link import WORDS, mix
 from detector.campaign.observation import AccountFacts, Judged, LinkKind, Observations
 from detector.campaign.prevalence import age_class, bar, newborn, purity, surprise, young_share
+from detector.campaign.rows import RowsBy
 from detector.campaign.table import Table, cut
 from detector.event import I64, U64, hash64
 from detector.stages.journal import Journal
@@ -136,6 +137,7 @@ class LinkPartition:
             last_ms="<i8",
             age="i1",
         )
+        self._by_link = RowsBy()
         self.untold = np.zeros(0, np.uint64)  # candidate links, by key, that no record told of
         self.counts = dict.fromkeys(_COUNTED, 0)
         self.filter_link = np.zeros(settings.filter_slots, np.uint64)
@@ -370,9 +372,7 @@ class LinkPartition:
         edges, links = self.edges, self.links
         mine = touched[links["flags"][edges["link"][touched]] == CANDIDATE]
         if len(fresh):
-            is_fresh = np.zeros(len(links), bool)
-            is_fresh[fresh] = True
-            mine = np.concatenate([mine, np.flatnonzero(is_fresh[edges["link"]])])
+            mine = np.concatenate([mine, self._by_link(edges["link"], fresh, len(links))])
         rows = np.unique(mine)
         link_rows, link_index = np.unique(edges["link"][rows], return_inverse=True)
         judged = [w[record.judged.account] for record, w in zip(records, who, strict=True)]
@@ -467,6 +467,7 @@ class LinkPartition:
         if not held.all():
             self.ids = [name for name, stays in zip(self.ids, held.tolist(), strict=True) if stays]
             edges["account"][:] = accounts.compact(held)[edges["account"]]
+        self._by_link = RowsBy()
 
     # -- durable form -----------------------------------------------------------------------
 
@@ -500,6 +501,7 @@ class LinkPartition:
         self.accounts.load(parts["accounts"])
         self.links.load(parts["links"])
         self.edges.load(parts["edges"])
+        self._by_link = RowsBy()
         link, account, first = np.split(np.frombuffer(parts["filter"], np.uint64), 3)
         self.filter_link, self.filter_account, self.filter_first_ms = (
             link.copy(),
