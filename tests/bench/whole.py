@@ -79,8 +79,7 @@ class Asked:
 
 def _made(simulation: Simulation, asked: Asked, to: Connection, enough: Event) -> None:
     """In a process of its own: send every chunk of lines until it is enough, and at the end what was counted."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # who receives them says when it is enough
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who receives them says when it is enough; or ends this by SIGTERM
     reader, known = RequestReader(text=False), 0
     for lines in simulation.chunks():
         if enough.is_set():
