@@ -85,7 +85,7 @@ class Verdicts:
         if action != held.action:
             touched |= held.members
         half_gone = finding.time_ms + self.policy.ttl_ms // 2
-        for account_id in held.members if self.policy.enforce or self._issued else ():
+        for account_id in held.members if self.policy.enforce or self._issued else ():  # else there is none to renew
             verdict = self._issued.get(account_id)
             if verdict is None or verdict.expires_ms <= half_gone:
                 touched.add(account_id)

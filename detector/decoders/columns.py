@@ -16,7 +16,7 @@ import math
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, ip_address
@@ -154,15 +154,13 @@ class Columns:
         self._prompts += strings.get("prompt_text", none)
         self._sketches += strings.get("prompt_sketch", none)
         issuers = strings.get("reasoning_block_issuer", none)
-        presents = [row for row, issuer in enumerate(issuers) if issuer] if issuers is not none else []
         sessions = strings.get("session_id", none)
+        (accounts, account_ids), (models, names) = (events.numbered[name] for name in _NAMES)
 
-        def own() -> Iterator[tuple[str, str, str | None]]:
-            (accounts, account_ids), (models, names) = (events.numbered[name] for name in _NAMES)
-            for row in presents:
-                yield account_ids[accounts[row]], names[models[row]], sessions[row]
+        def own(row: int) -> tuple[str, str, str | None]:
+            return account_ids[accounts[row]], names[models[row]], sessions[row]
 
-        self._blocks.append(_blocks(issuers, presents, own(), key=self._key))
+        self._blocks.append(_blocks(issuers, own, self._key))
 
     def _add_structs(self, events: Sequence[Any]) -> None:
         columns: dict[str, Column] = dict(
@@ -177,10 +175,9 @@ class Columns:
         self._add_ids([*map(str.encode, columns["id"])])
         self._prompts += columns["prompt_text"]
         self._sketches += columns["prompt_sketch"]
+        own = [columns[name] for name in (*_NAMES, "session_id")]
         issuers = columns["reasoning_block_issuer"]
-        presents = [row for row, issuer in enumerate(issuers) if issuer]
-        own = (tuple(columns[name][row] for name in (*_NAMES, "session_id")) for row in presents)
-        self._blocks.append(_blocks(issuers, presents, own, key=self._key))
+        self._blocks.append(_blocks(issuers, lambda row: tuple(column[row] for column in own), self._key))
         for row, record in enumerate(columns["account"]):
             if record is not None:  # it is about the event's own account, whatever it says
                 self._add_record(self._size + row, record, columns["account_id"][row])
@@ -477,18 +474,21 @@ def _spelled(text: str) -> tuple[str, str] | None:
     return str(address), f"{groups >> 32:x}:{groups >> 16 & 0xFFFF:x}:{groups & 0xFFFF:x}::/48"
 
 
-def _blocks(issuers: Column, presents: Sequence[int], own: Iterable[Any], *, key: int) -> tuple[I8, U64, U64]:
+def _blocks(issuers: Column, own: Callable[[int], tuple[Any, ...]], key: int) -> tuple[I8, U64, U64]:
     """Return `block_foreign`, `block_of` and `block_by` of `EventBatch`: whom presented blocks were issued to.
 
-    `presents` are the rows with an issuer, and `own` the account, model and session of each of these.
+    `own` gives the account, model and session of an event; it is asked for those with an issuer.
     """
     foreign = np.full(len(issuers), -1, np.int8)
     of, by = np.zeros(len(issuers), np.uint64), np.zeros(len(issuers), np.uint64)
-    for row, (account, model, session) in zip(presents, own, strict=True):
-        foreign[row] = _issued_elsewhere(issuers[row], account, session, model)
-        other = _other_account(issuers[row], account)
-        if other:
-            of[row], by[row] = hash64(other, key), hash64(account, key)
+    if issuers.count(None) < len(issuers):
+        for row, issuer in enumerate(issuers):
+            if issuer:
+                account, model, session = own(row)
+                foreign[row] = _issued_elsewhere(issuer, account, session, model)
+                other = _other_account(issuer, account)
+                if other:
+                    of[row], by[row] = hash64(other, key), hash64(account, key)
     return foreign, of, by
 
 

@@ -151,9 +151,10 @@ class _Found:
             if name == "id":
                 self.ids = found
             elif found:
-                columns[name] = [None] * len(how)
+                column: list[str | None] = [None] * len(how)
                 for row, one in zip(rows.tolist(), found, strict=True):
-                    columns[name][row] = one.decode("utf-8", "replace")
+                    column[row] = one.decode("utf-8", "replace")  # only what is wrong needs it, and goes
+                columns[name] = column
         return columns
 
     def _bytes(self, place: int, rows: I64 | I32) -> tuple[list[bytes], list[int]]:

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.event import hash64
+from detector.campaign import observation
+from detector.event import hash64, places
 from detector.stages import loops
 from detector.stages.steps import PAIR, folded
 
@@ -101,3 +102,19 @@ def test_links_are_spread_over_the_partitions_of_their_events(links: list[tuple[
         assert pairs[name].tolist() == column[of].tolist(), name
     assert pairs["item"].tolist() == np.where(kind[order] == 0, 0, text[of]).tolist()
     assert pairs["count"].tolist() == [1] * len(links)
+
+
+@given(st.integers(1, 3_000), st.integers(1, 3_000), st.booleans())
+def test_texts_of_one_link_are_counted_however_many_and_wherever_they_are_looked_for(
+    size: int, different: int, in_one_place: bool
+) -> None:
+    """Also where all of them look for the last slot first, and go on at the first."""
+    different = min(size, different)
+    pairs = np.zeros(size, PAIR)
+    pairs["item"] = 1 + np.arange(size) % different
+    chance = (
+        np.full(size, (1 << 63) - 1, np.uint64) if in_one_place and different < 300 else places(pairs["item"], 1 << 63)
+    )
+    order, keys = np.arange(size), np.zeros(size, np.uint64)
+    first, rows = loops.folded(order, keys, pairs, chance, np.empty(size, observation.PAIRS))
+    assert (len(first), rows["items"].tolist()) == (1, [different])
