@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    IllegalOperation,
     KafkaError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
@@ -176,7 +177,8 @@ class _Line:
     async def sent(self, record: dict[str, Any], producer: Any, broken: asyncio.Future[None]) -> asyncio.Future[Any]:
         """Queue it with this producer, which may be the one of before: a transaction is one producer's."""
         try:
-            sent: asyncio.Future[Any] = await _unless(broken, producer.send(**record))
+            with _possible():
+                sent: asyncio.Future[Any] = await _unless(broken, producer.send(**record))
         except KafkaError:
             self.broke(producer)
             raise
@@ -245,13 +247,13 @@ def _told(records: Sequence[Mapping[str, Any]] = ()) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _possible() -> Iterator[None]:
-    """Turn aiokafka's assertion that a transaction may begin or commit now into KafkaError.
+    """Turn what aiokafka says where a transaction may not begin, go on or commit now into KafkaError.
 
-    What makes it false is the broker's doing: another producer was opened, so its sender has ended, and told nobody.
+    That is the broker's doing: another producer was opened, so its sender has ended, and told nobody.
     """
     try:
         yield
-    except AssertionError as error:
+    except (AssertionError, IllegalOperation) as error:
         raise KafkaError(str(error)) from error
 
 

@@ -145,3 +145,20 @@ async def test_who_slept_and_is_no_owner_any_more_shuts_out_the_owner_once_and_p
         await owner.stop()
         told = await door.told(topic)
     assert told == [b"the first", b"the older", b"the newer"]
+
+
+async def test_who_is_shut_out_between_two_records_of_a_transaction_hears_it_as_any_other_failure(
+    broker: Door,
+) -> None:
+    topic = "between-two"
+    async with opened(broker, topic) as door:
+        zombie, owner = door.publisher(topic), door.publisher(topic)
+        await zombie.publish([FIRST], ours)
+        await owner.publish([NEW], ours)
+        with pytest.raises(Unavailable, match="kafka"):
+            await zombie.publish([OLD] * 5_000, ours)  # the broker answers while they are being queued
+        await zombie.publish([FIRST], ours)
+        await zombie.stop()
+        await owner.stop()
+        told = await door.told(topic)
+    assert told == [b"the first", b"the newer", b"the first"]
