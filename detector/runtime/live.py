@@ -12,6 +12,7 @@ when they go away later it waits for them.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import signal
 import sys
@@ -54,6 +55,7 @@ _OLDER: Final = 20
 # A fetch of megabytes is read in dozens of pieces by the consumer's thread, which waits for the interpreter for each:
 # at Python's own 5 ms a piece, beside a stage that computes, a fetch of 4 MB came 0.1 to 0.25 s after it was sent.
 _SWITCH_SECONDS: Final = 0.0005
+_STUCK_SECONDS: Final = 300.0  # without a turn of the loop, or to the end of the process when it is to end
 
 log = structlog.get_logger()
 _finding = msgspec.json.Decoder(Finding)
@@ -61,13 +63,32 @@ _verdict = msgspec.json.Decoder(Verdict)
 
 
 def run(config: Config) -> None:
-    """Run the service until it is told to stop; raise what ended it otherwise."""
+    """Run the service until it is told to stop; raise what ended it otherwise.
+
+    On SIGUSR1 every thread's stack goes to standard error. So it does when the process is stuck, which then ends: its
+    heartbeats come from a thread of their own, so nobody else would ever get its partitions.
+    """
     logs.configure(config.log)
+    faulthandler.register(signal.SIGUSR1)
     service = Service(config)
     gc.freeze()
     gc.set_threshold(_YOUNG, _OLDER, _OLDER)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    uvloop.run(service.run())
+    uvloop.run(_watched(service))
+
+
+async def _watched(service: Service) -> None:
+    async def turns() -> None:
+        while True:
+            faulthandler.dump_traceback_later(_STUCK_SECONDS, exit=True)
+            await asyncio.sleep(_MEASURE_SECONDS)
+
+    turning = asyncio.get_running_loop().create_task(turns())
+    try:
+        await service.run()
+    finally:
+        turning.cancel()
+        faulthandler.dump_traceback_later(_STUCK_SECONDS, exit=True)  # to the end of the process
 
 
 class Outlet:

@@ -45,6 +45,7 @@ from detector.stores import Message
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _TRANSACTION_TIMEOUT_MS: Final = 30_000  # then the broker ends one whose worker died; the next owner does so at once
 _START_SECONDS: Final = 15.0
+_DELIVERY_SECONDS: Final = 60.0  # of one publication; an idempotent producer never gives up by itself
 _STOP_SECONDS: Final = 3.0
 _MOST_KEY_BYTES: Final = 1024  # of a dead letter; an account id has 128
 _LETTERS_AT_ONCE: Final = 1_000  # a fetch may be two million lines of one character, each a letter with headers
@@ -136,7 +137,13 @@ class KafkaPublisher:
 
     async def _send(self, records: Sequence[dict[str, Any]]) -> None:
         with _told(records):
-            await asyncio.gather(*[await self._line.queued(record) for record in records])
+            producer, broken = await self._line.started()
+            try:
+                async with asyncio.timeout(_DELIVERY_SECONDS):
+                    await asyncio.gather(*[await self._line.sent(record, producer, broken) for record in records])
+            except TimeoutError:
+                self._line.broke(producer)
+                raise
 
     async def _transact(self, records: Sequence[dict[str, Any]], owned: Callable[[], Awaitable[None]]) -> None:
         async with self._transacting:
@@ -149,9 +156,10 @@ class KafkaPublisher:
                     with _possible():
                         await producer.begin_transaction()
                     producer._txn_manager.wait_for_transaction_end().add_done_callback(_heard)  # noqa: SLF001
-                    await asyncio.gather(*[await self._fenced.sent(record, producer, broken) for record in records])
-                    with _possible():
-                        await _unless(broken, producer.commit_transaction())
+                    async with asyncio.timeout(_DELIVERY_SECONDS):
+                        await asyncio.gather(*[await self._fenced.sent(record, producer, broken) for record in records])
+                        with _possible():
+                            await _unless(broken, producer.commit_transaction())
             except BaseException:
                 self._fenced.broke(producer)  # and the next one that is opened aborts what this one began
                 raise

@@ -39,7 +39,7 @@ from typing import Any, Final, TypeVar
 import faust
 import structlog
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS, aiokafka
 from faust.types import TP, ConsumerMessage
@@ -51,6 +51,7 @@ from detector.runtime.unpacking import Unpackable
 SCHEME: Final = "detector-batch"
 
 _IDLE_SECONDS: Final = 0.05
+_ANSWER_SECONDS: Final = 60.0  # aiokafka asks again and again for some things, and a thread may be dead
 _FETCH_WAIT_MS: Final = 100
 """aiokafka has one fetch under way per broker, and Faust lets the broker hold one for 1.5 s when the partitions
 asked for are empty: so long the full ones wait too. On the mock cluster, one batch a fetch, it fell to a tenth."""
@@ -376,7 +377,11 @@ class Consumer(aiokafka.Consumer):
 
     async def _in_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """Run in the consumer's own loop, beside the long poll that Faust's method queue may be busy with."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._thread.thread_loop))
+        asked = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._thread.thread_loop))
+        try:
+            return await asyncio.wait_for(asked, _ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"no answer in {_ANSWER_SECONDS:.0f} s") from error
 
 
 def _ignored(*_: Any) -> None:

@@ -48,6 +48,7 @@ _TAKE_OVER_SECONDS: Final = 20.0  # a rebalance waits so long for the store, the
 _SETTLE_SECONDS: Final = 5.0  # a revocation or stop takes no longer for commits and publication
 _STOP_SECONDS: Final = 15.0
 _STILL_SECONDS: Final = 10.0  # a partition with records of which none come is started anew
+_MOST_REVIVALS: Final = 3  # without a record, then the worker gives up: what fetches is dead, and heartbeats go on
 _QUEUED_CHUNKS: Final = 16  # between fetching and a stage, over all of its partitions
 
 log = structlog.get_logger()
@@ -121,7 +122,8 @@ class Worker:
         self._busy_at: dict[TP, float] = {}
         self._elsewhere: dict[str, tuple[float, int]] = {}  # when other workers' newest clock was looked up, and it
         self._absorbing: set[str] = set()  # the topics whose agent has a chunk in hand
-        self._behind: dict[TP, tuple[int | None, float]] = {}  # where one with lag stands, and since when
+        self._stands: dict[TP, tuple[int | None, float]] = {}  # where a partition stands, and since when
+        self._revived: dict[TP, tuple[int | None, int]] = {}  # where it stood when it was started anew, how often
         self._told: set[TP] = set()
         self._unpackable: dict[TP, int] = {}  # behind the last batch that could not be unpacked
         self._joined = False
@@ -148,7 +150,7 @@ class Worker:
             if not self._ended.done():  # a topic may have been refused by now
                 tasks += [self._spawned(self._care(lane)) for lane in self.lanes]
                 tasks += [self._spawned(self._follow(lane)) for lane in self.lanes if lane.feed.follows]
-                tasks += [self._spawned(self._watch())]
+                tasks += [self._spawned(self._watch()), self._spawned(self._tell())]
             await self._ended
             settle = True
         finally:
@@ -370,16 +372,19 @@ class Worker:
             self._absorbing.discard(chunk.tp.topic)
 
     async def _care(self, lane: Lane) -> None:
-        topic, told_at = lane.feed.topic, time.monotonic()
         while True:
             await asyncio.sleep(_ROUND_SECONDS)
             # together: a commit waits half a dozen times, and each time for whatever batch is being absorbed
-            await asyncio.gather(*(self._cared(tp) for tp in sorted(self._started) if tp.topic == topic))
-            if time.monotonic() - told_at >= _TELL_SECONDS:
-                told_at = time.monotonic()
-                held = {tp: self._holdings[tp].stored for tp in self._started if tp.topic == topic}
-                offsets = {tp: offset for tp, offset in held.items() if offset is not None}
-                await self._consumer.tell_progress(offsets)
+            await asyncio.gather(*(self._cared(tp) for tp in sorted(self._started) if tp.topic == lane.feed.topic))
+
+    async def _tell(self) -> None:
+        """Tell Kafka where the store stands; aiokafka tries for as long as the coordinator is away, and we do not."""
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            held = {tp: self._holdings[tp].stored for tp in self._started}
+            offsets = {tp: offset for tp, offset in held.items() if offset is not None}
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._consumer.tell_progress(offsets), _TELL_SECONDS)
 
     async def _cared(self, tp: TP) -> None:
         holding = self._holdings.get(tp)
@@ -443,28 +448,46 @@ class Worker:
             if self._app.crashed:
                 raise explained(self._app.crash_reason, self._lane_of)
             if not self._app.rebalancing:
-                self._start_what_stands_still()
+                await self._start_what_stands_still()
                 self._take_over()
 
-    def _start_what_stands_still(self) -> None:
+    async def _start_what_stands_still(self) -> None:
         """Begin anew, from its position, every partition that has records and of which none come.
 
         Between the broker and us are two layers that may drop what they fetched when partitions change
         hands. If they do, that is a delay and a line in the log, and not a partition that is never read again.
+        The broker is asked what there is: a fetcher that has died goes on saying what it heard last. One that is
+        dead stays so, and then it is for another process to go on: Unavailable.
         """
-        now, before, self._behind = time.monotonic(), self._behind, {}
+        now, before, self._stands = time.monotonic(), self._stands, {}
         for tp in sorted(self._started):
             position = self._holdings[tp].position
-            if not self._lag(tp) or tp.topic in self._absorbing or self._lane_of[tp.topic].away:
+            if tp.topic not in self._absorbing and not self._lane_of[tp.topic].away:
+                stood_at, since = before.get(tp, (None, now))
+                self._stands[tp] = position, since if stood_at == position else now
+        still = [tp for tp, (_, since) in self._stands.items() if now - since >= _STILL_SECONDS]
+        if not still:
+            return
+        try:
+            ends = await asyncio.wait_for(self._consumer.ends(still), self.settings.session_seconds)
+        except (Unavailable, TimeoutError):  # the broker is away; whoever fetches waits for it as well
+            return
+        for tp, end in ends.items():
+            position, _ = self._stands.pop(tp)  # and is looked at again when it stands from now on
+            if (
+                tp not in self._started
+                or position is None
+                or self._holdings[tp].position != position
+                or end <= position
+            ):
                 continue
-            stood_at, since = before.get(tp, (None, now))
-            if stood_at != position:
-                since = now
-            if now - since < _STILL_SECONDS:
-                self._behind[tp] = position, since
-            else:
-                log.warning("stood_still", topic=tp.topic, partition=tp.partition, offset=position)
-                self._restart(tp)
+            log.warning("stood_still", topic=tp.topic, partition=tp.partition, offset=position, end=end)
+            stood_at, times = self._revived.get(tp, (None, 0))
+            self._revived[tp] = position, times + 1 if stood_at == position else 1
+            if self._revived[tp][1] > _MOST_REVIVALS:
+                said = f"{tp.topic}:{tp.partition} has records from {position} to {end}, and none of them come"
+                raise Unavailable("kafka", said)
+            self._restart(tp)
 
     def _restart(self, tp: TP) -> None:
         """Deliver nothing of the partition until `_watch` starts it where it stands."""

@@ -43,6 +43,7 @@ PATIENCE_SECONDS: Final = 180.0  # without anything new committed
 NAME: Final = "chaos"
 _LOOK_SECONDS: Final = 0.2
 _TAIL_SECONDS: Final = 0.5  # between two events when nothing more begins: so the last of them outlast what goes on
+_LAST_WORDS: Final = 12_000  # characters of a worker's log, when it is stuck
 _FLIGHT: Final = 1_000  # records on their way to the broker
 _SENDER_SECONDS: Final = 300.0
 
@@ -246,8 +247,17 @@ class Group:
                 return
             if self._offsets != before:
                 before, moved = self._offsets, time.monotonic()
-            assert time.monotonic() < moved + PATIENCE_SECONDS, f"stuck at {self._offsets} of {ends}"
+            if time.monotonic() >= moved + PATIENCE_SECONDS:
+                raise AssertionError(f"stuck at {self._offsets} of {ends}\n{await self._last_words()}")
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _last_words(self) -> str:
+        """Return where each worker's threads are, and the end of its log."""
+        for member in self.members:
+            member.send(signal.SIGUSR1)
+        await asyncio.sleep(1.0)
+        ends = [member.log.read_text("utf-8", "replace")[-_LAST_WORDS:] for member in self.members if member.runs]
+        return "\n".join(ends)
 
     async def _stopped(self) -> None:
         for member in self.members:

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from detector.errors import Fenced, Unavailable
+from detector.runtime import publisher as publisher_module
 from detector.runtime import servers, topics
 from detector.runtime.publisher import KafkaPublisher
 from detector.runtime.topics import Topic
@@ -162,3 +163,22 @@ async def test_who_is_shut_out_between_two_records_of_a_transaction_hears_it_as_
         await owner.stop()
         told = await door.told(topic)
     assert told == [b"the first", b"the newer", b"the first"]
+
+
+@pytest.mark.parametrize("transactions", [True, False])
+async def test_what_is_never_acknowledged_is_not_waited_for_without_end(
+    broker: Door, monkeypatch: pytest.MonkeyPatch, *, transactions: bool
+) -> None:
+    """An idempotent producer tries for ever, and with it would wait whoever publishes, and its whole stage."""
+    monkeypatch.setattr(publisher_module, "_DELIVERY_SECONDS", 3.0)
+    topic = f"never-{transactions}"
+    async with opened(broker, topic) as door:
+        publisher = door.publisher(topic, held=True, transactions=transactions)
+        await publisher.publish([FIRST], ours)
+        door.proxy.hold_at(b"the older")
+        with pytest.raises(Unavailable, match="TimeoutError"):
+            await publisher.publish([OLD], ours)
+        await publisher.publish([NEW], ours)
+        await publisher.stop()
+        told = await door.told(topic)
+    assert told == [b"the first", b"the newer"]

@@ -16,6 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
+from detector.errors import Unavailable
 from detector.runtime import servers, topics
 from detector.runtime import worker as worker_module
 from detector.runtime.servers import KafkaServer, RedisServer
@@ -260,6 +261,35 @@ async def test_what_was_fetched_and_never_reached_the_stage_is_fetched_again(
     finally:
         worker.stop()
         await running
+        await publisher.stop()
+        await store.close()
+        await world.close()
+
+
+async def test_a_worker_whose_fetches_have_died_gives_up_so_that_another_one_goes_on(
+    kafka_server: KafkaServer,
+    redis_server: RedisServer,
+    own_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its heartbeats go on: to the group, and to itself by what a fetch said last, nothing is amiss."""
+    monkeypatch.setattr(worker_module, "_STILL_SECONDS", 1.0)
+    world = await opened(own_name, kafka_server, redis_server, tmp_path)
+    worker, store, publisher = toy.worker(own_name, kafka_server.address, redis_server.url, {"session_seconds": 6.0})
+    running = asyncio.create_task(worker.run())
+    try:
+        await world.send(2)
+        await world.all_seen()
+        thread = worker._consumer._thread
+        thread.thread_loop.call_soon_threadsafe(thread._ensure_consumer()._fetcher._fetch_task.cancel)
+        await world.send(2)
+        with pytest.raises(Unavailable, match="and none of them come"):
+            await asyncio.wait_for(running, 60.0)
+        other = world.start()
+        await world.all_seen()
+        await world.stop(other)
+    finally:
         await publisher.stop()
         await store.close()
         await world.close()
