@@ -84,6 +84,12 @@ class World:
             await self._producer.send(f"{self.name}-requests", word.encode(), partition=n % PARTITIONS)
         await self._producer.flush()
 
+    async def trickle(self) -> None:
+        """Send one word to each partition."""
+        for partition in range(PARTITIONS):
+            self.sent["trickle"] += 1
+            await self._producer.send_and_wait(f"{self.name}-requests", b"trickle", partition=partition)
+
     async def see(self, words: int, patience_seconds: float = PATIENCE_SECONDS, *, fail: bool = True) -> None:
         """Read findings until so many words are in them, or patience ends."""
         deadline = time.monotonic() + patience_seconds
@@ -258,6 +264,44 @@ async def test_what_was_fetched_and_never_reached_the_stage_is_fetched_again(
     try:
         await world.all_seen()
         assert len(lost) == PARTITIONS + 2 + 1
+    finally:
+        worker.stop()
+        await running
+        await publisher.stop()
+        await store.close()
+        await world.close()
+
+
+async def test_what_trickles_in_comes_in_few_chunks(
+    kafka_server: KafkaServer,
+    redis_server: RedisServer,
+    own_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A chunk costs milliseconds however little is in it."""
+    chunks: list[Chunk] = []
+
+    class Noting(Worker):
+        async def _work(self, chunk: Chunk) -> None:
+            chunks.append(chunk)
+            await super()._work(chunk)
+
+    monkeypatch.setattr(toy, "Worker", Noting)
+    world = await opened(own_name, kafka_server, redis_server, tmp_path)
+    worker, store, publisher = toy.worker(own_name, kafka_server.address, redis_server.url, {})
+    running = asyncio.create_task(worker.run())
+    try:
+        await world.send(1)
+        await world.all_seen()
+        chunks.clear()
+        for _ in range(EVERY):
+            await world.trickle()
+            await asyncio.sleep(0.02)
+        await world.all_seen()
+        mine = [chunk for chunk in chunks if chunk.tp == TP(f"{own_name}-requests", 0)]
+        assert sum(len(chunk.records) for chunk in mine) == EVERY
+        assert len(mine) <= EVERY / 4
     finally:
         worker.stop()
         await running
