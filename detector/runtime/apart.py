@@ -23,7 +23,7 @@ from detector.stages.issuing import CampaignStage
 from detector.stores import Message
 from detector.verdict import VerdictPolicy
 
-_MOST_UNDER_WAY: Final = 8  # chunks; what one brings is some megabytes
+_MOST_UNDER_WAY: Final = 8  # chunks, so that what waits has a bound
 
 
 class CampaignsApart:
