@@ -110,6 +110,7 @@ def _columns(
     """
     n = len(words)
     shingles = np.empty(len(code), np.uint64)
+    never = np.empty(len(code), np.uint64)  # all bits where a shingle does not count
     template = np.zeros(n, np.uint64)
     head = np.zeros(n, np.uint64)
     tail = np.zeros(n, np.uint64)
@@ -122,7 +123,7 @@ def _columns(
         template[row] = _value(code, begin, end)
         head[row] = _head(code, opens, begin, end, slot)
         tail[row] = _tail(code, opens, begin, end, slot)
-        _fragments(code, begin, end, slot, orders, shingles, fragments[row])
+        _fragments(code, begin, end, slot, orders, shingles, never, fragments[row])
         skeleton[row] = _skeleton(classes, begin, end, words[row], skeleton_classes)
     return template, head, tail, fragments, skeleton
 
@@ -169,13 +170,16 @@ def _tail(code: U64, opens: Mask, begin: int, end: int, slot: np.uint64) -> np.u
 
 
 @inlined
-def _fragments(code: U64, begin: int, end: int, slot: np.uint64, orders: U64, shingles: U64, smallest: U64) -> None:
+def _fragments(
+    code: U64, begin: int, end: int, slot: np.uint64, orders: U64, shingles: U64, never: U64, smallest: U64
+) -> None:
     """Put into `smallest` the smallest shingle under each order, or 0; those of hardly a plain word do not count.
 
-    In steps, two of which work on several shingles at once.
+    In steps that work on several shingles at once.
     """
     row = code[begin:end]
-    for at in range(len(row) - SHINGLE + 1):
+    last = len(row) - SHINGLE + 1
+    for at in range(last):
         shingle = np.uint64(0)
         for i in range(SHINGLE):
             shingle += row[at + i] * _POWERS[i]
@@ -183,17 +187,15 @@ def _fragments(code: U64, begin: int, end: int, slot: np.uint64, orders: U64, sh
         shingle *= _MIX
         shingle ^= shingle >> np.uint64(29)
         shingles[at] = shingle
-    kept = 0
-    for at in range(len(row) - SHINGLE + 1):
+    for at in range(last):
         plain = 0
         for i in range(SHINGLE):
             plain += row[at + i] != slot
-        shingles[kept] = shingles[at]  # kept <= at
-        kept += plain >= SHINGLE_PLAIN_WORDS
+        never[at] = np.uint64(0) if plain >= SHINGLE_PLAIN_WORDS else _MAX
     for column in range(len(orders)):
         least, order = _MAX, orders[column]
-        for shingle in shingles[:kept]:
-            least = min(least, shingle * order)
+        for at in range(last):
+            least = min(least, shingles[at] * order | never[at])
         smallest[column] = least if least != _MAX else np.uint64(0)
 
 
