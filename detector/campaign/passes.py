@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector.event import I32, I64, U64
+from detector.event import I32, I64, U8, U64
 from detector.likeness.compiled import entry
 
 
@@ -31,3 +31,22 @@ def by_value(values: I64 | I32, starts: I64) -> I32:
         order[at[values[n]]] = n
         at[values[n]] += 1
     return order
+
+
+@entry
+def pack(column: U8 | I32 | I64, kept: I64) -> None:
+    """Move the kept values to the front, where they are.
+
+    In bounds: `kept` are places in the column, ascending, so that none is behind what it is moved to.
+    """
+    for to in range(len(kept)):
+        column[to] = column[kept[to]]
+
+
+@entry
+def pack_rows(column: U8 | I32 | I64, kept: I64) -> None:
+    """As `pack`, of [n, width]."""
+    for to in range(len(kept)):
+        at = kept[to]
+        for place in range(column.shape[1]):
+            column[to, place] = column[at, place]

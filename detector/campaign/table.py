@@ -20,6 +20,7 @@ from detector.event import I64, U64, Mask, places
 
 SPARE: Final = 8
 _FIRST_CAPACITY: Final = 1024
+_WHOLE: Final = {1: np.uint8, 4: np.int32, 8: np.int64}  # by size: what is moved need not be compiled for every type
 
 
 def cut(stays: Mask, standing: npt.NDArray[Any], time_ms: I64, most: int) -> int:
@@ -194,6 +195,8 @@ class Table:
 
     def compact(self, keep: Mask) -> I64:
         """Drop the rows where `keep` is False; return old row -> new row, -1 for the dropped."""
+        from detector.campaign import passes  # noqa: PLC0415 - numba costs a second and 100 MB
+
         renumbered = np.where(keep, np.cumsum(keep) - 1, -1)
         kept = np.flatnonzero(keep)
         size, self.size = self.size, len(kept)
@@ -201,7 +204,8 @@ class Table:
             self._restore(self._keys[kept], {name: column[kept] for name, column in self._data.items()})
             return renumbered
         for column in (self._keys, *self._data.values()):
-            column[: self.size] = column[kept]
+            pack = passes.pack if column.ndim == 1 else passes.pack_rows
+            pack(column.view(_WHOLE[column.itemsize]), kept)
             column[self.size : size] = 0
         self._index.renumber(renumbered)
         return renumbered

@@ -10,7 +10,7 @@ import numpy as np
 
 from detector.campaign import observation
 from detector.campaign.rows import RowsBy
-from detector.campaign.table import HashIndex
+from detector.campaign.table import HashIndex, Table
 from detector.decoders.scan import scan
 from detector.likeness import sketch
 from detector.stages import loops
@@ -27,7 +27,9 @@ def compile_all() -> None:
     index.insert(keys, np.array([0]))
     index.lookup(keys)
     index.intern(keys, 1)
-    index.renumber(np.array([0]))
+    table = Table(one="<u8", two="<i4", three="u1", ones=("<u8", 2), twos=("<i4", 2), threes=("u1", 2))
+    table.rows_of(np.array([1, 2], np.uint64))
+    table.compact(np.array([True, False]))
     RowsBy()(np.zeros(1, np.int64), np.array([0]), 1)
     RowsBy()(np.zeros(1, np.int32), np.array([0]), 1)
     scan([b"{}"])
