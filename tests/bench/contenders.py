@@ -181,13 +181,22 @@ def elsewhere(python: Path, *arguments: str) -> Measured:
 # -- ours, of a file ------------------------------------------------------------------------------
 
 
-def replayed(events: Path, accounts: Path, settings: PipelineSettings) -> Measured:
-    """Replay a recording."""
+def replayed(events: Path, accounts: Path, settings: PipelineSettings, start: int = 0) -> Measured:
+    """Replay a recording; measured is what comes after the first `start` events, in whole chunks, and the end."""
     records = [msgspec.json.decode(line, type=AccountRecord) for line in accounts.read_bytes().splitlines()]
-    clock, tally = Clock(), Tally()
-    clock.begin()
-    found = sum(1 for _ in replay(chunks_of(events), records, settings, tally=tally))
-    return clock.measured(tally.events, found)
+    clock, tally, skipped = Clock(), Tally(), 0
+
+    def timed() -> Iterator[list[bytes]]:
+        nonlocal skipped
+        for chunk in chunks_of(events):
+            if skipped >= start:
+                clock.begin()
+            else:
+                skipped += len(chunk)
+            yield chunk
+
+    found = sum(1 for _ in replay(timed(), records, settings, tally=tally))
+    return clock.measured(tally.events - skipped, found)
 
 
 def chunks_of(file: Path) -> Iterator[list[bytes]]:

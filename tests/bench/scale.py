@@ -7,6 +7,9 @@ of workers. On a machine with few cores more workers are not faster, so the figu
 if it stays flat, workers do not get in each other's way, and a machine with more cores has the throughput. What is
 serial is said by itself: the stage with one partition, which is one worker's whatever their number, and Redis. (Kafka
 also takes the events in meanwhile.)
+
+Cores share caches, memory and, in a rented machine, each other. What that costs is measured too: as many replays at
+once, of the same stream, which have nothing to do with each other.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +39,7 @@ from detector import metrics
 from detector.errors import Unavailable
 from detector.runtime import servers, topics
 from detector.runtime.demo import Worker
-from tests.bench.contenders import cpu_seconds, peak_bytes
+from tests.bench.contenders import CHUNK, cpu_seconds, peak_bytes, replayed
 from tests.bench.settings import end_on_sigterm
 from tests.bench.throughput import PATIENCE_SECONDS, record, send
 
@@ -60,6 +64,7 @@ class Scaled:
     of_stage: dict[str, float]  # seconds of work in batches
     peak_bytes: int  # the largest worker's
     redis_bytes: int
+    replayed: float  # CPU seconds a million events, of as many replays that share nothing
 
     def per_million(self, seconds: float) -> float:
         return seconds / self.events * 1e6
@@ -81,14 +86,24 @@ def main(arguments: list[str]) -> int:
         record(folder, options.events, options.scale, options.slower)
         results = []
         for workers in map(int, options.workers.split(",")):
-            results.append(scaled(folder, options.stream, options.events, workers))
+            alone = replays(folder, options.stream, workers)
+            results.append(scaled(folder, options.stream, options.events, workers, alone))
             console.print(f"{workers} done", style="dim")
     console.print(table(results))
     return 0
 
 
-def scaled(folder: Path, stream: str, events: int, workers: int) -> Scaled:
-    """Let so many workers work through the stream."""
+def replays(folder: Path, stream: str, number: int) -> float:
+    """Return the CPU seconds that a million events take one of so many replays at once, their starts left out."""
+    settings = configuration.load(None, {**os.environ, **SETTINGS}).pipeline()
+    given = folder / f"{stream}.ndjson", folder / "accounts.ndjson", settings, CHUNK
+    with get_context("spawn").Pool(number) as pool:
+        done = pool.starmap(replayed, [given] * number, chunksize=1)
+    return sum(one.cpu_seconds / one.events for one in done) / number * 1e6
+
+
+def scaled(folder: Path, stream: str, events: int, workers: int, alone: float) -> Scaled:
+    """Let so many workers work through the stream; `alone` is what `replays` said for as many."""
     own = folder / f"of-{workers}"
     with (
         servers.redis(own / "redis", "--appendfsync", "everysec") as redis,
@@ -135,6 +150,7 @@ def scaled(folder: Path, stream: str, events: int, workers: int) -> Scaled:
             {stage: sum(page.get((work, stage), 0.0) for page in gained) for stage in STAGES},
             max(peak_bytes(one.pid or 0) for one in running),
             held,
+            alone,
         )
 
 
@@ -186,7 +202,7 @@ def _total(page: Page, name: str) -> float:
 def table(results: Sequence[Scaled]) -> Table:
     """Return the figures as a table: CPU seconds per million events."""
     made = Table(box=None, pad_edge=False, title="seconds of CPU time per million events")
-    for heading in ("workers", "events/s", "workers, together", "each", *STAGES, "Redis", "Kafka"):
+    for heading in ("workers", "events/s", "workers, together", "each", "a replay", *STAGES, "Redis", "Kafka"):
         made.add_column(heading, justify="right")
     made.add_column("peak MB", justify="right")
     made.add_column("Redis MB", justify="right")
@@ -196,6 +212,7 @@ def table(results: Sequence[Scaled]) -> Table:
             f"{one.events / one.seconds:,.0f}",
             f"{one.per_million(sum(one.cpu_workers)):.2f}",
             " ".join(f"{one.per_million(cpu):.2f}" for cpu in one.cpu_workers),
+            f"{one.replayed:.2f}",
             *(f"{one.per_million(one.of_stage[stage]):.2f}" for stage in STAGES),
             f"{one.per_million(one.cpu_redis):.2f}",
             f"{one.per_million(one.cpu_kafka):.2f}",
