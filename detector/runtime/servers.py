@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -36,20 +37,34 @@ _JARS: Final = _ROOT / ".cache" / "kafka"
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.05
-
+_FIRST_PORT: Final = 10_000
+_LAST_PORT: Final = 49_152
 
 _given: Final[set[int]] = set()
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now, and that was not given out before."""
+    """Return a loopback port that nobody listens on now, and that was not given out before.
+
+    None of those that outgoing connections get by themselves: while a server is down, one of them could take its port.
+    """
     while True:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
-        if port not in _given:
+        port = random.randrange(_FIRST_PORT, _outgoing_from())
+        if port in _given:
+            continue
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
             _given.add(port)
             return port
+
+
+def _outgoing_from() -> int:
+    """Return the first port that the kernel gives to outgoing connections."""
+    try:
+        said = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii")
+    except OSError:
+        return _LAST_PORT  # not Linux
+    return max(int(said.split()[0]), 2 * _FIRST_PORT)
 
 
 class Server:

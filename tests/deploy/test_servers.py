@@ -1,7 +1,6 @@
 """The servers of the deployment take their configuration, tried on the same programs without containers."""
 
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,15 +12,11 @@ import pytest
 import redis
 import yaml
 
+from detector.runtime import servers
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 PATIENCE_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 @contextmanager
@@ -53,7 +48,7 @@ def answers(url: str) -> bool:
 
 
 def test_redis_never_evicts_and_keeps_an_append_only_file(tmp_path: Path) -> None:
-    port = free_port()
+    port = servers.free_port()
     client = redis.Redis(port=port)
     here = {"/etc/redis/redis.conf": str(ROOT / "deploy/redis/redis.conf"), "/data": str(tmp_path)}
     command = [here.get(word, word) for word in SERVICES["redis"]["command"]]
@@ -75,7 +70,7 @@ def test_the_container_of_redis_has_room_for_a_rewrite_above_maxmemory() -> None
 
 
 def test_prometheus_starts_with_the_flags_of_its_container(tmp_path: Path) -> None:
-    port = free_port()
+    port = servers.free_port()
     shutil.copytree(ROOT / "deploy/prometheus", tmp_path / "etc")
     flags = [
         flag.replace("/etc/prometheus", str(tmp_path / "etc")).replace("=/prometheus", f"={tmp_path / 'data'}")
@@ -97,7 +92,7 @@ def test_prometheus_starts_with_the_flags_of_its_container(tmp_path: Path) -> No
 
 
 def test_alertmanager_starts_with_the_flags_of_its_container(tmp_path: Path) -> None:
-    port = free_port()
+    port = servers.free_port()
     flags = [
         flag.replace("/etc/alertmanager", str(ROOT / "deploy/alertmanager")).replace("=/alertmanager", f"={tmp_path}")
         for flag in SERVICES["alertmanager"]["command"]
