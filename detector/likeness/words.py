@@ -10,7 +10,7 @@ paths, identifiers and calls (words glued by `/ @ . _ = (`) · a capitalised wor
 most of the prompt is in Title Case) · a list of three or more words with commas · a word longer than 24 bytes.
 What a slot holds does not matter, nor how many words.
 
-Why compiled: whole columns of all words of a batch, by numpy, cost 20 µs for 2,000 characters where this costs 8; a
+Why compiled: whole columns of all words of a batch, by numpy, cost 20 µs for 2,000 characters where this costs 6; a
 loop of Python's over words costs 14 µs for the split alone. `tests/likeness/by_columns.py` keeps the former to compare.
 
 Weakness: the codes of words are not keyed (lexicon and label weights need them fixed); whatever leaves this
