@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from detector.runtime import servers
 from tests.chaos import comparison, stream
-from tests.chaos.group import Progress, Setting
+from tests.chaos.group import Moment, Progress, Setting
 from tests.chaos.members import Sentinel
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import World
@@ -48,16 +48,22 @@ async def test_acknowledged_commits_that_a_fail_over_loses_are_made_again_from_t
     replica = servers.redis(tmp_path / "replica", "--replicaof", "127.0.0.1", str(link.port))
     sentinel = Sentinel(tmp_path / "sentinel", world.redis)
     master, lost = world.redis, []
+    committed_when_deaf: list[int] = []
 
-    async def fail_over() -> None:
-        async def has(events: int) -> bool:
-            return progress.committed >= events
+    async def has(events: int) -> bool:
+        return progress.committed >= events
 
-        await asyncio.to_thread(replica.start)
-        await until(lambda: has(EVENTS // 4))
+    async def goes_deaf() -> None:
+        await until(lambda: has(EVENTS // 8))
         link.stall()
-        since = progress.committed
-        await until(lambda: has(since + EVENTS // 4))
+        committed_when_deaf.append(progress.committed)
+
+    async def fails_over() -> None:
+        async def is_deaf() -> bool:
+            return bool(committed_when_deaf)
+
+        await until(is_deaf)
+        await until(lambda: has(committed_when_deaf[0] + 1))
         await asyncio.to_thread(sentinel.start)
         watching = Redis(port=sentinel.port, decode_responses=True)
 
@@ -78,11 +84,11 @@ async def test_acknowledged_commits_that_a_fail_over_loses_are_made_again_from_t
         world.moved(replica)
         await watching.aclose()
 
+    moments = [Moment(0.25, "replica-deaf", goes_deaf), Moment(0.6, "fail-over", fails_over)]
     try:
         async with world.opened():
-            failing = asyncio.create_task(fail_over())
-            found = await world.run(recorded, [], seen)
-            await failing
+            await asyncio.to_thread(replica.start)
+            found = await world.run(recorded, moments, seen)
             assert lost, "else this proves nothing"
             assert world.told()[0]["fenced"], "whoever held what is lost must notice"
     finally:
