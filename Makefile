@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 COMPILED := $(BIN)/python -m detector.runtime.compiling
 COMPOSE := docker compose
 
-# Test processes, each with servers of its own.
+# Test processes, each with servers of its own; tests/conftest.py says which takes what.
 PROCESSES ?= 2
 DURATION ?=
 SEED ?=
@@ -33,7 +33,7 @@ demo: $(VENV)/.demo ## the service on embedded parts, simulated traffic, one cam
 	@$(BIN)/detector demo $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: $(VENV)/.dev kafka ## every test, against a real Kafka and a real Redis   [ARGS="-k window"]
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import layers
 	@$(BIN)/ruff check .
